@@ -8,11 +8,14 @@ from fastapi import Query, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 
 from shared.access import passwords
-from shared.access.actor import actor_of
+from shared.access.actor import actor_of, person_of
 from shared.access.change_email import confirm_change, request_change, undo_change
 from shared.access.change_password import change_password
 from shared.access.confirm import confirm_by_password, require_one_factor
+from shared.access.context import identify
 from shared.access.endings import Event, end_access
+from shared.access.invitations import find_invitation, is_for, join
+from shared.access.policy import Rule, Who
 from shared.access.register import activate, can_register, register
 from shared.access.register_login import register_with_login
 from shared.access.schemas import OwnSelf, own_self
@@ -31,10 +34,11 @@ from shared.access.sign_in import (
     finish_login,
     provider_of,
 )
+from shared.access.team_schemas import Joined, Joining
 from shared.audit.read import list_own_log
 from shared.audit.schemas import Log
 from shared.channels.limits import limit_to
-from shared.core.errors import AppError, FieldProblem, InvalidInput
+from shared.core.errors import AppError, FieldProblem, InvalidInput, Unauthenticated
 from shared.core.ids import ApiKeyId, LoginId, SessionId
 from shared.core.log import log
 from shared.core.page import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
@@ -120,6 +124,7 @@ from shared.web.deps import (
     Autocommit,
     OwnProfile,
     Reading,
+    Visiting,
     Writing,
     client_address,
     client_country,
@@ -128,6 +133,7 @@ from shared.web.deps import (
 from shared.web.html import (
     activation_page,
     password_page,
+    start_page,
     unsubscribe_page,
     unsubscribed_page,
 )
@@ -142,6 +148,13 @@ from shared.web.login_html import (
 )
 from shared.web.paths import own_path
 from shared.web.routing import Router, refusals
+from shared.web.seat_html import (
+    invitation_page,
+    invited_account_page,
+    invited_sign_in_page,
+    member_page,
+    wrong_guest_page,
+)
 
 Mailed = Annotated[
     str,
@@ -171,6 +184,9 @@ OF_A_LINK = _as_pages(422, 429, 503)
 
 auth = Router(prefix="/auth", tags=["Signing in"])
 user = Router(prefix="/user", tags=["User"])
+pages = Router(prefix="/app", tags=["User"])
+_GUEST = Rule(Who.VIEWER, person=True, personal=True)
+"""Who may be asked to join an organization; the answer has a row of the policy."""
 
 
 @auth.get("/can-register")
@@ -181,7 +197,7 @@ def get_can_register(session: Reading) -> CanRegister:
 
 @auth.post("/register", response_model_exclude_none=True, responses=refusals(403, 503))
 def register_account(
-    body: Registration, response: Response, request: Request, session: Writing
+    body: Registration, response: Response, request: Request, session: Writing, actor: Visiting
 ) -> Registered:
     """Register as the owner of a new organization: with an address and a password, or with a login at a provider.
 
@@ -194,10 +210,10 @@ def register_account(
     registration is stored, and `/auth/resend-activation` sends another link.
     """
     if body.provider == "LOCAL":
-        user_id, method = register(session, body), Method.PASSWORD
+        user_id, method = register(session, body, actor=actor), Method.PASSWORD
     else:
         token = cookies.read(request, cookies.LOGIN_STATE)
-        user_id = register_with_login(session, body, kept_token=token)
+        user_id = register_with_login(session, body, kept_token=token, actor=actor)
         method = Method(body.provider.lower())
     cookies.clear(response, cookies.LOGIN_STATE)
     if user_id is None:
@@ -221,13 +237,13 @@ def get_activate_page(code: Mailed) -> HTMLResponse:
 
 @auth.post("/activate")
 def activate_account(
-    body: Activation, response: Response, request: Request, session: Writing
+    body: Activation, response: Response, request: Request, session: Writing, actor: Visiting
 ) -> Activated:
     """Activate an account with the emailed code, and sign the browser in.
 
     The account has the password and the organization's name of the registration whose email the code is from.
     """
-    user_id = activate(session, body.code)
+    user_id = activate(session, body.code, actor=actor)
     evidence = sessions.Evidence({Method.MAIL})
     tokens = sessions.open_session(session, user_id, evidence, _browser(request))
     cookies.set_session(response, tokens)
@@ -522,6 +538,49 @@ def get_organizations(member: Acting, session: Reading) -> list[Membership]:
     return list_organizations(session, member.person_id)
 
 
+@pages.get("", response_class=HTMLResponse, responses=OF_A_LINK)
+def get_invitation_page(
+    request: Request,
+    session: Reading,
+    org: Annotated[
+        str | None,
+        Query(max_length=200, description="The token of an invitation's link."),
+    ] = None,
+    new: Annotated[bool, Query(description="Whether to register instead of signing in.")] = False,
+) -> HTMLResponse:
+    """Show the page to which an invitation's link leads: the organization and the role, and a button to join.
+
+    Opening it changes nothing, because mail programs and scanners also open links.
+    """
+    if org is None:
+        return start_page()
+    try:
+        guest = identify(session, credentials_of(request), _GUEST).member.person_id
+    except Unauthenticated:
+        guest = None
+    found = find_invitation(session, org, guest)
+    invitation, name, role = found.row, found.row.organization_name, found.rights.role
+    if invitation.guest_email is None:
+        if new:
+            return invited_account_page(org, name)
+        return invited_sign_in_page(org, invitation.giver_name, name, role)
+    if invitation.is_member:
+        return member_page(name)
+    if not is_for(invitation):
+        return wrong_guest_page(name, invitation.guest_email)
+    return invitation_page(org, name, role, invitation.guest_email)
+
+
+@user.post("/join-org")
+def join_organization(body: Joining, member: Acting, session: Writing) -> Joined:
+    """Join an organization by the token of an invitation's link.
+
+    It gives what the member who invited may give now. `POST /user/change-org` selects the organization.
+    """
+    actor = person_of(member)
+    return Joined(id=join(session, member.person_id, body.org, actor=actor))
+
+
 @user.post("/change-org")
 def change_organization(
     body: OrganizationChoice, response: Response, member: Acting, session: Reading
@@ -759,7 +818,7 @@ def delete_api_key(key_id: ApiKeyId, member: Acting, session: Writing) -> ApiKey
     return ApiKeyRevoked(id=key_id)
 
 
-app = make_app("identity", routers=[auth, user])
+app = make_app("identity", routers=[auth, user, pages])
 handler = as_handler(app)
 
 

@@ -6,13 +6,25 @@ An organization, its members and customers, and the notifications of a member.
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
+from fastapi.responses import HTMLResponse
 
-from shared.access import team
+from shared.access import invitations, ownership, team
 from shared.access.actor import actor_of
+from shared.access.context import identify
+from shared.access.errors import FreshLoginNeeded
+from shared.access.policy import Rule, Who
 from shared.access.team_schemas import (
     ChangedMember,
+    InvitationIn,
+    InvitationMade,
+    InvitationRevoked,
     MemberChange,
     MemberRemoval,
+    OwnershipAccepted,
+    OwnershipOfferEnded,
+    OwnershipOfferIn,
+    OwnershipOfferOut,
+    OwnershipOffers,
     RemovedMember,
     Team,
 )
@@ -21,7 +33,8 @@ from shared.audit.schemas import Log, LogQuery
 from shared.channels import customers
 from shared.channels.customers import delete_customer
 from shared.channels.schemas import CustomerIn, CustomerList, CustomerOut, CustomerRef
-from shared.core.ids import CustomerId, UserId
+from shared.core.errors import Unauthenticated
+from shared.core.ids import CustomerId, InvitationId, OfferId, UserId
 from shared.notifications import queries as notifications
 from shared.notifications.read import list_notifications
 from shared.notifications.schemas import NotificationList, ReadMark, UnreadCount
@@ -38,8 +51,10 @@ from shared.organizations.settings import change_organization, create_organizati
 from shared.posts.read import link_to_rest
 from shared.web import cookies
 from shared.web.app import as_handler, make_app
-from shared.web.deps import Acting, Reading, Writing
+from shared.web.deps import Acting, OwnProfile, Reading, Writing, credentials_of
+from shared.web.html import sign_in_page
 from shared.web.routing import Router, refusals
+from shared.web.seat_html import ownership_page
 
 # An export is a file.
 _CSV_EXAMPLE = "at,action,userId\r\n2026-12-01T09:00:00Z,member.removed,0193...\r\n"
@@ -55,8 +70,16 @@ EXPORTS: dict[int | str, dict[str, Any]] = {
 
 settings = Router(prefix="/settings", tags=["Organization"])
 organization = Router(prefix="/organizations", tags=["Organization"])
+pages = Router(prefix="/app", tags=["Organization"])
 clients = Router(prefix="/customers", tags=["Customers"])
 inbox = Router(prefix="/notifications", tags=["Notifications"])
+
+_RECEIVER = Rule(Who.VIEWER, person=True, personal=True, self_only=True, fresh=True)
+"""Who may be asked to accept the ownership; the answer has a row of the policy."""
+HTML_REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {**refusal, "content": {**refusal["content"], "text/html": {}}}
+    for status, refusal in refusals(403, 404, 422, 429, 503).items()
+}
 
 
 @settings.get("/organization")
@@ -74,8 +97,41 @@ def update_organization(body: OrganizationIn, member: Acting, session: Writing) 
 
 @settings.get("/team", operation_id="listTeam")
 def get_team(member: Acting, session: Reading) -> Team:
-    """List the organization's members, longest-standing first."""
-    return team.list_team(session, member)
+    """List the organization's members, longest-standing first, and the invitations that nobody has used."""
+    return Team(
+        users=team.list_members(session, member),
+        invitations=invitations.list_invitations(session, member),
+    )
+
+
+@settings.post("/team", status_code=201)
+def invite_member(
+    body: InvitationIn, member: Acting, profile: OwnProfile, session: Writing
+) -> InvitationMade:
+    """Invite somebody to the organization by a link, which is emailed unless `sendEmail` is false.
+
+    The link works once within seven days: for the person whose proven address is `email`, or with `link` for the first who
+    uses it. Inviting the same address again replaces the earlier invitation. Nobody gives more than they have, and what the
+    member who invited may not give any more at the time of joining is not given.
+    """
+    return invitations.invite(session, member, profile, body)
+
+
+@settings.post("/team/invitations/{invitation_id}/resend")
+def resend_invitation(
+    invitation_id: InvitationId, member: Acting, profile: OwnProfile, session: Writing
+) -> InvitationMade:
+    """Make a new link for an invitation, expired or not, and email it. The old link stops working."""
+    return invitations.resend_invitation(session, member, profile, invitation_id)
+
+
+@settings.delete("/team/invitations/{invitation_id}")
+def revoke_invitation(
+    invitation_id: InvitationId, member: Acting, session: Writing
+) -> InvitationRevoked:
+    """Revoke an invitation. Its link stops working."""
+    invitations.revoke_invitation(session, member, invitation_id)
+    return InvitationRevoked(id=invitation_id)
 
 
 @settings.put("/team/{user_id}")
@@ -165,6 +221,49 @@ def get_audit_log(
     return Response(exported.content, headers=headers, media_type=form.media_type)
 
 
+@organization.get("/ownership")
+def list_ownership_offers(member: Acting, session: Reading) -> OwnershipOffers:
+    """List the offers of ownership. Owners get all, other members those made to them."""
+    return ownership.list_offers(session, member)
+
+
+@organization.post("/ownership", status_code=201)
+def offer_ownership(
+    body: OwnershipOfferIn, member: Acting, profile: OwnProfile, session: Writing
+) -> OwnershipOfferOut:
+    """Offer the ownership of the organization to a member, who also gets an email.
+
+    Nothing changes until the member accepts, within seven days. A new offer replaces the caller's earlier one.
+    """
+    return ownership.offer_ownership(session, member, profile, body)
+
+
+@organization.delete("/ownership/{offer_id}")
+def end_ownership_offer(offer_id: OfferId, member: Acting, session: Writing) -> OwnershipOfferEnded:
+    """Withdraw an offer of ownership as an owner, or decline it as its receiver."""
+    ownership.end_offer(session, member, offer_id)
+    return OwnershipOfferEnded(id=offer_id)
+
+
+@organization.post("/ownership/{offer_id}/accept")
+def accept_ownership(offer_id: OfferId, member: Acting, session: Writing) -> OwnershipAccepted:
+    """Accept the ownership of the organization.
+
+    Limits of the member's seat end. The owner who made the offer becomes an admin, unless the offer says otherwise.
+    """
+    return ownership.accept_ownership(session, member, offer_id)
+
+
+@pages.get("/ownership/{offer_id}", response_class=HTMLResponse, responses=HTML_REFUSALS)
+def get_ownership_page(offer_id: OfferId, request: Request, session: Reading) -> HTMLResponse:
+    """Show the page where a mailed link leads to an offer of ownership. Opening it changes nothing."""
+    try:
+        member = identify(session, credentials_of(request), _RECEIVER).member
+    except (FreshLoginNeeded, Unauthenticated):
+        return sign_in_page("Sign in again to accept the ownership of an organization.")
+    return ownership_page(offer_id, ownership.get_offer_to(session, member.person_id, offer_id))
+
+
 @clients.get("")
 def list_customers(member: Acting, session: Reading) -> CustomerList:
     """List the customers, by name. Channels are grouped by them."""
@@ -219,5 +318,5 @@ def mark_notifications_read(member: Acting, session: Writing) -> ReadMark:
     return ReadMark(last_read_notifications=read_at)
 
 
-app = make_app("organizations", routers=[settings, organization, clients, inbox])
+app = make_app("organizations", routers=[settings, organization, pages, clients, inbox])
 handler = as_handler(app)

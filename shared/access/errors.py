@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from shared.access.policy import Quota
-from shared.core.errors import Conflict, Forbidden, TooManyRequests, Unauthenticated
+from shared.core.errors import (
+    Conflict,
+    FieldProblem,
+    Forbidden,
+    InvalidInput,
+    TooManyRequests,
+    Unauthenticated,
+)
 from shared.identity.models import Method
 
 _MOST_SECONDS_TOLD = 120  # longer waits are given in minutes
@@ -188,6 +195,40 @@ class OwnerIsUnlimited(Conflict):
     def __init__(self) -> None:
         super().__init__(
             "An owner sees all customers and needs no approval. Give the member another role first."
+        )
+
+
+class AlreadyMember(Conflict):
+    """The person has a seat in the organization, open or disabled."""
+
+    code = "already_member"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This person is a member of the organization already. An admin can change the seat."
+        )
+
+
+class InvitationOver(InvalidInput):
+    """The invitation does not exist, or can no longer be used."""
+
+    def __init__(self) -> None:
+        words = (
+            "This invitation was used or withdrawn, or has expired. Ask the person who invited you "
+            "for a new one."
+        )
+        super().__init__(words, problems=[FieldProblem("org", "invitation_over", words)])
+
+
+class InvitationForAnotherAddress(Forbidden):
+    """The invitation is bound to an address that the person has not proven."""
+
+    code = "invitation_for_another_address"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This invitation is for another email address. Sign in or register with the address that "
+            "it was sent to."
         )
 
 

@@ -95,6 +95,8 @@ MENTIONS = Rate("mentions", 300, timedelta(minutes=1))
 CALLBACK = Rate("callback", 120, timedelta(minutes=10), Per.ADDRESS)
 UPLOAD = Rate("upload", 600, timedelta(minutes=10))
 KEYS = Rate("keys", 30, timedelta(minutes=10))
+INVITATIONS = Rate("invitations", 60, timedelta(hours=1))
+JOINING = Rate("joining", 30, timedelta(minutes=10), Per.PRINCIPAL)
 NEW_ORGANIZATIONS = Rate("new_organizations", 10, timedelta(hours=1), Per.PRINCIPAL)
 WEBHOOKS = Rate("webhooks", 60, timedelta(minutes=1))
 CONSENT = Rate("consent", 60, timedelta(minutes=10))
@@ -257,6 +259,11 @@ USER = {
     "POST /user/email-notifications": PERSON,
     "GET /user/organizations": _PERSONAL,
     "POST /user/change-org": _PERSONAL,
+    "POST /user/join-org": Rule(
+        Who.VIEWER, rate=JOINING, person=True, personal=True, self_only=True
+    ),
+    # Invitations link here until there is a console.
+    "GET /app": Rule(Who.PUBLIC),
     # The token in the link proves the right to unsubscribe.
     "GET /user/unsubscribe": Rule(Who.PUBLIC),
     "POST /user/unsubscribe": Rule(Who.PUBLIC, rate=UNSUBSCRIBE),
@@ -280,12 +287,18 @@ USER = {
     "DELETE /user/api-key/{key_id}": _KEYS,
 }
 _GIVES_SEATS = Rule(Who.ADMIN, person=True, self_only=True, fresh=True)
+_INVITES = replace(_GIVES_SEATS, rate=INVITATIONS, reads_profile=True)
 ORGANIZATIONS = {
     "GET /settings/organization": Rule(Who.VIEWER),
     "PUT /settings/organization": Rule(Who.ADMIN),
     "GET /settings/shortlink": Rule(Who.ADMIN),
     "POST /settings/shortlink": Rule(Who.ADMIN),
     "GET /settings/team": Rule(Who.ADMIN, Section.TEAM_MEMBERS),
+    "POST /settings/team": replace(_INVITES, limit=Section.TEAM_MEMBERS),
+    "POST /settings/team/invitations/{invitation_id}/resend": _INVITES,
+    "DELETE /settings/team/invitations/{invitation_id}": Rule(
+        Who.ADMIN, person=True, self_only=True
+    ),
     "PUT /settings/team/{user_id}": _GIVES_SEATS,
     "DELETE /settings/team/{user_id}": _GIVES_SEATS,
     "POST /organizations": Rule(
@@ -293,6 +306,16 @@ ORGANIZATIONS = {
     ),
     "POST /organizations/leave": Rule(Who.VIEWER, person=True, self_only=True, fresh=True),
     "GET /settings/audit": Rule(Who.ADMIN, whole=True),
+    "GET /organizations/ownership": PERSON,
+    "POST /organizations/ownership": Rule(
+        Who.OWNER, rate=INVITATIONS, person=True, reads_profile=True, self_only=True, fresh=True
+    ),
+    "DELETE /organizations/ownership/{offer_id}": Rule(Who.VIEWER, person=True, self_only=True),
+    "POST /organizations/ownership/{offer_id}/accept": Rule(
+        Who.VIEWER, person=True, self_only=True, fresh=True
+    ),
+    # Offers of ownership link here until there is a console.
+    "GET /app/ownership/{offer_id}": Rule(Who.PUBLIC),
     "GET /customers": Rule(Who.VIEWER, consent=True),
     "POST /customers": Rule(Who.EDITOR, whole=True),
     "PUT /customers/{customer_id}": Rule(Who.EDITOR, whole=True),

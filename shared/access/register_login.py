@@ -9,11 +9,18 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
+from shared.access.first_seat import (
+    FirstSeat,
+    add_first_organization,
+    choose_first_seat,
+    take_first_seat,
+)
 from shared.access.register import can_register, request_registration_mail
 from shared.access.sign_in import take_over
+from shared.audit.entries import Actor
 from shared.aws.mail import mail_is_on
 from shared.core.config import settings
-from shared.core.ids import UserId, new_id
+from shared.core.ids import UserId
 from shared.db.session import after_commit
 from shared.identity import queries as identity
 from shared.identity.challenges import add_challenge, use_challenge
@@ -29,11 +36,10 @@ from shared.identity.login_providers.base import Proven
 from shared.identity.logins import add_login, as_json, from_json
 from shared.identity.models import ChallengeKind, LoginProvider
 from shared.identity.schemas import Registration
-from shared.organizations import queries as organizations
 
 
 def register_with_login(
-    session: Session, wanted: Registration, *, kept_token: str | None
+    session: Session, wanted: Registration, *, kept_token: str | None, actor: Actor
 ) -> UserId | None:
     """Add a user with a login, as the owner of a new organization; None if the account waits for the link in an email.
 
@@ -42,23 +48,29 @@ def register_with_login(
     Raises:
         RegistrationTokenRefused: the token is unknown, used, too old, or another browser's.
         RegistrationClosed: this server accepts no new accounts. The operator's own provider may always register.
-        FieldNeeded: the provider vouches for no address, and none is given.
+        FieldNeeded: the provider vouches for no address, and none is given; or the organization's name is missing.
+        InvitationOver: the invitation can no longer be used.
+        InvitationForAnotherAddress: the invitation is bound to another address.
         PlusRefused: this server accepts no addresses with a plus sign.
         EmailTaken: the address already has an account, and the person has proven it or no email is sent.
         LoginTaken: the login belongs to another account by now.
     """
     proven = _use_token(session, wanted, kept_token)
-    if proven.provider is not LoginProvider.GENERIC and not can_register(session):
-        raise RegistrationClosed
     email = wanted.email or proven.email
     if email is None:
         raise FieldNeeded("email", "Enter your email address. Your provider does not name one.")
     if settings().disallow_plus and "+" in email:
         raise PlusRefused
+    seat = choose_first_seat(session, wanted, email)
+    may_register = seat.invited or proven.provider is LoginProvider.GENERIC
+    if not may_register and not can_register(session):
+        raise RegistrationClosed
     is_vouched = proven.email_verified and email == proven.email
     if is_vouched or not mail_is_on():
-        return _add_active(session, wanted, proven, email, takes_over=is_vouched)
-    _add_waiting(session, wanted, proven, email)
+        user_id = _add_active(session, wanted, proven, email, takes_over=is_vouched)
+        take_first_seat(session, user_id, seat, actor=actor)
+        return user_id
+    _add_waiting(session, wanted, proven, email, seat)
     return None
 
 
@@ -79,33 +91,25 @@ def _add_active(
     user_id = _add_user(session, wanted, proven, email, active=True)
     if user_id is not None:
         add_login(session, user_id, proven)
-        organizations.add_organization(
-            session, user_id, name=wanted.company, timezone=wanted.timezone
-        )
         return user_id
     account = identity.find_account(session, email)
     if account is None or account.is_active or not takes_over:
         raise EmailTaken
     take_over(session, account.user_id, proven)
-    organizations.RENAME_FOUNDED.run(session, account.user_id, wanted.company, wanted.timezone)
     return account.user_id
 
 
-def _add_waiting(session: Session, wanted: Registration, proven: Proven, email: str) -> None:
+def _add_waiting(
+    session: Session, wanted: Registration, proven: Proven, email: str, seat: FirstSeat
+) -> None:
     """Add an account that waits for its link. For a known address it does the same, and adds nothing."""
     user_id = _add_user(session, wanted, proven, email, active=False)
-    organizations.add_organization(
-        session, user_id or UserId(new_id()), name=wanted.company, timezone=wanted.timezone
-    )
+    add_first_organization(session, user_id, seat)
     registration = add_challenge(
         session,
         ChallengeKind.ACTIVATE,
         life=ACTIVATION_LIFE,
-        remember={
-            "login": as_json(proven),
-            "company": wanted.company,
-            "timezone": wanted.timezone,
-        },
+        remember={"login": as_json(proven), **seat.as_json()},
     )
     after_commit(session, partial(request_registration_mail, email, registration))
 

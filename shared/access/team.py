@@ -4,7 +4,7 @@ A change of a seat locks the organization's row first and reads both seats after
 of that moment, and of two owners who leave at once one stays.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic.alias_generators import to_camel
@@ -20,12 +20,12 @@ from shared.access.errors import (
     SeatAboveOwn,
     TooManySeats,
 )
-from shared.access.seats import Rights
+from shared.access.policy import reaches
+from shared.access.seats import GIVES_FROM, Rights
 from shared.access.team_schemas import (
     ChangedMember,
     MemberChange,
     RemovedMember,
-    Team,
     TeamMember,
     TeamUser,
     WhatEnded,
@@ -46,10 +46,10 @@ from shared.organizations.schemas import ROLES_ON_WIRE
 MOST_SEATS = 1_000  # they are listed without pages
 
 
-def list_team(session: Session, member: ActingMember) -> Team:
+def list_members(session: Session, member: ActingMember) -> list[TeamMember]:
     """List the organization's members, longest-standing first."""
     rows = queries.LIST_MEMBERS.all(session, member.organization_id)
-    return Team(users=[TeamMember(**_as_member(row, member.customers)) for row in rows])
+    return [TeamMember(**_as_member(row, member)) for row in rows]
 
 
 def check_seat_is_free(session: Session, organization_id: OrganizationId) -> None:
@@ -82,7 +82,7 @@ def change_member(
         _refuse(nulls[0], "This must not be null. Leave it out to keep the current value.")
     if not changes:
         _refuse("role", "There is nothing to change. Send at least one field.")
-    caller, seat = _locked_seats(session, member, user_id)
+    caller, seat = _managed_seat(session, member, user_id)
     before = rights_of(seat)
     after = _changed(before, wanted, given)
     disabled = seat.disabled if wanted.disabled is None else wanted.disabled
@@ -102,11 +102,11 @@ def change_member(
     entry = Entry(
         Action.MEMBER_UPDATED,
         user_id,
-        before=_recorded(before, disabled=seat.disabled),
-        after=_recorded(after, disabled=disabled),
+        before=recorded_seat(before, disabled=seat.disabled),
+        after=recorded_seat(after, disabled=disabled),
     )
     record_all(session, actor_of(member), [entry, *_ends(ended)])
-    return ChangedMember(**_as_member(row, member.customers), ended=WhatEnded.model_validate(ended))
+    return ChangedMember(**_as_member(row, member), ended=WhatEnded.model_validate(ended))
 
 
 def remove_member(
@@ -120,7 +120,7 @@ def remove_member(
         LastOwner: nobody else would own the organization.
         InvalidInput: the member did not create a key that is to be kept.
     """
-    _, seat = _locked_seats(session, member, user_id)
+    _, seat = _managed_seat(session, member, user_id)
     return _remove(session, member, seat, keep_keys, Action.MEMBER_REMOVED)
 
 
@@ -131,11 +131,10 @@ def leave_organization(session: Session, member: ActingMember) -> RemovedMember:
         NoSuchMember: the member was removed at the same moment.
         LastOwner: nobody else would own the organization.
     """
-    lock_organization(session, member.organization_id)
-    seats = queries.FIND_SEATS.all(session, member.organization_id, [member.person_id])
-    if not seats:
+    seat = locked_seats(session, member, member.person_id).get(member.person_id)
+    if seat is None:
         raise NoSuchMember
-    return _remove(session, member, seats[0], (), Action.MEMBER_LEFT)
+    return _remove(session, member, seat, (), Action.MEMBER_LEFT)
 
 
 def rights_of(seat: SeatRow) -> Rights:
@@ -155,7 +154,9 @@ def _remove(
         _check_owner_stays(seat)
     ended = _end(session, member, seat.user_id, keep_keys)
     queries.REMOVE_MEMBER.run(session, member.organization_id, seat.user_id)
-    entry = Entry(action, seat.user_id, before=_recorded(rights_of(seat), disabled=seat.disabled))
+    entry = Entry(
+        action, seat.user_id, before=recorded_seat(rights_of(seat), disabled=seat.disabled)
+    )
     record_all(session, actor_of(member), [entry, *_ends(ended)])
     return RemovedMember(id=seat.user_id, ended=WhatEnded.model_validate(ended))
 
@@ -194,23 +195,43 @@ def _check_keys(
         raise InvalidInput("Some API keys cannot be kept. Nothing was changed.", problems=unknown)
 
 
-def _locked_seats(
+def locked_rights(session: Session, member: ActingMember) -> Rights:
+    """Lock the organization, and return what the caller's seat allows now.
+
+    Raises:
+        SeatAboveOwn: the seat was closed, or gives no seats any more.
+    """
+    return _own_rights(member, locked_seats(session, member, member.person_id))
+
+
+def locked_seats(
+    session: Session, member: ActingMember, *user_ids: UserId
+) -> dict[UserId, SeatRow]:
+    """Lock the organization, and return the seats of those users who have one."""
+    lock_organization(session, member.organization_id)
+    found = queries.FIND_SEATS.all(session, member.organization_id, list(user_ids))
+    return {row.user_id: row for row in found}
+
+
+def _own_rights(member: ActingMember, seats: Mapping[UserId, SeatRow]) -> Rights:
+    own = seats.get(member.person_id)
+    if own is None or own.disabled or not reaches(own.role, GIVES_FROM):
+        raise SeatAboveOwn
+    return rights_of(own)
+
+
+def _managed_seat(
     session: Session, member: ActingMember, user_id: UserId
 ) -> tuple[Rights, SeatRow]:
     """Lock the organization; return the caller's rights, and the seat of a member that the caller may change."""
-    lock_organization(session, member.organization_id)
-    seats = {
-        row.user_id: row
-        for row in queries.FIND_SEATS.all(
-            session, member.organization_id, [member.person_id, user_id]
-        )
-    }
-    seat, own = seats.get(user_id), seats.get(member.person_id)
+    seats = locked_seats(session, member, member.person_id, user_id)
+    seat = seats.get(user_id)
     if seat is None:
         raise NoSuchMember
-    if own is None or own.disabled or not rights_of(own).manages(rights_of(seat)):
+    own = _own_rights(member, seats)
+    if not own.manages(rights_of(seat)):
         raise SeatAboveOwn
-    return rights_of(own), seat
+    return own, seat
 
 
 def _changed(before: Rights, wanted: MemberChange, given: Collection[str]) -> Rights:
@@ -253,7 +274,7 @@ def _columns(rights: Rights, *, disabled: bool) -> dict[str, Any]:
     }
 
 
-def _recorded(rights: Rights, *, disabled: bool) -> dict[str, Any]:
+def recorded_seat(rights: Rights, *, disabled: bool) -> dict[str, Any]:
     """Return a seat as the audit log shows it."""
     return {
         to_camel(name): value
@@ -262,17 +283,22 @@ def _recorded(rights: Rights, *, disabled: bool) -> dict[str, Any]:
     }
 
 
-def _as_member(row: MemberRow, visible: Collection[CustomerId] | None) -> dict[str, Any]:
-    """Return a member's fields for somebody who sees only the `visible` customers."""
-    customers = row.customers
-    if customers is not None and visible is not None:
-        customers = [one for one in customers if one in visible]
+def visible_customers(
+    customers: Sequence[CustomerId] | None, member: ActingMember
+) -> list[CustomerId] | None:
+    """Return those customers of a seat that the caller sees."""
+    if customers is None:
+        return None
+    return [one for one in customers if member.customers is None or one in member.customers]
+
+
+def _as_member(row: MemberRow, member: ActingMember) -> dict[str, Any]:
     return {
         "role": row.role,
         "disabled": row.disabled,
         "needs_approval": row.needs_approval,
         "may_approve": row.may_approve,
-        "customers": customers,
+        "customers": visible_customers(row.customers, member),
         "joined_at": row.joined_at,
         "user": TeamUser(
             id=row.user_id,

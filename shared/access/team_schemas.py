@@ -4,8 +4,17 @@ from typing import Any
 
 from pydantic import Field
 
-from shared.core.ids import ApiKeyId, CustomerId, GrantId, UserId
+from shared.core.ids import (
+    ApiKeyId,
+    CustomerId,
+    GrantId,
+    InvitationId,
+    OfferId,
+    OrganizationId,
+    UserId,
+)
 from shared.core.wire import RequestModel, WireModel, WireTime
+from shared.identity.schemas import Email
 from shared.organizations.schemas import WireRole
 
 MOST_CUSTOMERS_OF_MEMBER = 1_000
@@ -44,8 +53,103 @@ class TeamMember(WireModel):
     user: TeamUser
 
 
+class InvitationOut(WireModel):
+    id: InvitationId
+    email: str | None
+    link: bool = Field(
+        description="Anybody who has the link may use it, not only the person with the address."
+    )
+    role: WireRole
+    needs_approval: bool
+    may_approve: bool
+    customers: list[CustomerId] | None
+    invited_by: UserId
+    created_at: WireTime
+    expires_at: WireTime
+    expired: bool
+
+
 class Team(WireModel):
     users: list[TeamMember]
+    invitations: list[InvitationOut] = Field(
+        description="Those that nobody has used yet, expired ones too."
+    )
+
+
+class InvitationIn(RequestModel):
+    """An invitation of one person."""
+
+    email: Email | None = Field(default=None, description="Required without `link`.")
+    role: WireRole
+    needs_approval: bool = False
+    may_approve: bool = False
+    customers: list[CustomerId] | None = _CUSTOMERS
+    send_email: bool = Field(default=True, description="Whether the link is emailed too.")
+    link: bool = Field(
+        default=False,
+        description="Make an open link: the first who uses it joins, whatever their address.",
+    )
+
+
+class InvitationMade(WireModel):
+    """`url` is shown this once."""
+
+    id: InvitationId
+    url: str = Field(description="The link for the person who is invited.")
+    expires_at: WireTime
+    emailed: bool
+
+
+class InvitationRevoked(WireModel):
+    id: InvitationId
+
+
+class OwnershipOfferIn(RequestModel):
+    user_id: UserId = Field(description="The member who is to own the organization.")
+    steps_down: bool = Field(
+        default=True,
+        description="Whether the caller becomes an admin when the member accepts. Otherwise both are owners.",
+    )
+
+
+class PersonNamed(WireModel):
+    id: UserId
+    name: str
+
+
+class OwnershipOfferOut(WireModel):
+    """`from` offers the ownership to `to`."""
+
+    id: OfferId
+    from_: PersonNamed = Field(alias="from")
+    to: PersonNamed
+    steps_down: bool
+    expires_at: WireTime
+
+
+class OwnershipOffers(WireModel):
+    offers: list[OwnershipOfferOut]
+
+
+class OwnershipOfferEnded(WireModel):
+    id: OfferId
+
+
+class OwnershipAccepted(WireModel):
+    """The caller's role from now on, and that of the owner who made the offer."""
+
+    role: WireRole
+    former_owner_role: WireRole
+
+
+class Joining(RequestModel):
+    org: str = Field(
+        min_length=1, max_length=200, description="The token at the end of an invitation's link."
+    )
+
+
+class Joined(WireModel):
+    id: OrganizationId
 
 
 class MemberChange(RequestModel):

@@ -11,6 +11,10 @@ UserId = NewType("UserId", uuid.UUID)
 """A row of `users`."""
 MemberId = NewType("MemberId", uuid.UUID)
 """A row of `members`: a user in an organization."""
+InvitationId = NewType("InvitationId", uuid.UUID)
+"""A row of `invitations`."""
+OfferId = NewType("OfferId", uuid.UUID)
+"""A row of `ownership_offers`."""
 SessionId = NewType("SessionId", uuid.UUID)
 """A row of `sessions`."""
 LoginId = NewType("LoginId", uuid.UUID)

@@ -53,8 +53,18 @@ class Registration(RequestModel):
     email: NewEmail | None = None
     password: NewPassword | None = None
     provider_token: Code | None = None
-    company: VisibleName = Field(min_length=3, max_length=128, examples=["Analytical Engines"])
+    company: VisibleName | None = Field(
+        default=None,
+        min_length=3,
+        max_length=128,
+        description="The new organization's name. Required without `org`, and not used with it.",
+        examples=["Analytical Engines"],
+    )
     timezone: TimezoneName = "UTC"
+    org: Code | None = Field(
+        default=None,
+        description="The token of an invitation's link: the account joins that organization and has none of its own.",
+    )
 
 
 class Registered(WireModel):

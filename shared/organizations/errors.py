@@ -55,6 +55,23 @@ class NoSuchMember(NotFound):
         super().__init__("This member does not exist, or has left your organization.")
 
 
+class NoSuchInvitation(NotFound):
+    """No such invitation waits to be used."""
+
+    def __init__(self) -> None:
+        super().__init__("This invitation does not exist. It may have been used or revoked.")
+
+
+class NoSuchOffer(NotFound):
+    """No such offer of ownership waits for the member's answer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This offer does not exist. It may have been withdrawn, or be over. Ask the owner for a "
+            "new one."
+        )
+
+
 class KeyReused(Conflict):
     """The same `Idempotency-Key` was sent with another body."""
 

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from shared.core.ids import CustomerId, OrganizationId, UserId
 from shared.db.statement import Json, NoRow, Statement, sql
+from shared.organizations.invitation_queries import LIVE_INVITATION
 from shared.organizations.models import Role
 
 ACTIVE_OWNER = sql(
@@ -76,6 +77,10 @@ class MemberRow(NamedTuple):
 CHANGE_MEMBER = Statement(
     "change_member",
     sql("""
+        with withdrawn as (
+            delete from ownership_offers
+            where organization_id = :organization_id and (offered_by = :user_id or offered_to = :user_id)
+        )
         update members m set updated_at = now(), (role, disabled, needs_approval, may_approve, customers) = (
             select changed.role, changed.disabled, changed.needs_approval, changed.may_approve, changed.customers
             from jsonb_populate_record(m, cast(:changes as jsonb)) changed)
@@ -87,7 +92,7 @@ CHANGE_MEMBER = Statement(
     params=MemberChanges,
     row=MemberRow,
 )
-"""Change a member's seat and return the member; no row: there is none."""
+"""Change a member's seat, withdraw the offers of ownership that they made or got, and return the member; no row: there is none."""
 
 
 class OneMember(NamedTuple):
@@ -97,11 +102,20 @@ class OneMember(NamedTuple):
 
 REMOVE_MEMBER = Statement(
     "remove_member",
-    sql("delete from members where organization_id = :organization_id and user_id = :user_id"),
+    sql("""
+        with withdrawn as (
+            delete from ownership_offers
+            where organization_id = :organization_id and (offered_by = :user_id or offered_to = :user_id)
+        )
+        delete from members where organization_id = :organization_id and user_id = :user_id
+    """),
     params=OneMember,
     row=NoRow,
 )
-"""End a member's seat. Their consents end with it, and start again if they come back."""
+"""End a member's seat, with the offers of ownership that they made or got.
+
+Their consents end with it, and start again if they come back.
+"""
 
 
 class OfOrganization(NamedTuple):
@@ -130,18 +144,25 @@ class Count(NamedTuple):
 
 COUNT_SEATS = Statement(
     "count_seats",
-    sql("""
-        select count(*) as total from members m join users u on u.id = m.user_id
-        where m.organization_id = :organization_id and not m.disabled and u.deleted_at is null
-    """),
+    sql(
+        """
+        select (
+            select count(*) from members m join users u on u.id = m.user_id
+            where m.organization_id = :organization_id and not m.disabled and u.deleted_at is null
+        ) + (
+            select count(*) from invitations i where i.organization_id = :organization_id and {live}
+        ) as total
+        """,
+        live=LIVE_INVITATION,
+    ),
     params=OfOrganization,
     row=Count,
 )
-"""Count the members whose seat is open."""
+"""Count the members whose seat is open, and the invitations that can still be used."""
 
 
 def count_seats(session: Session, organization_id: OrganizationId) -> int:
-    """Count the open seats of an organization.
+    """Count the open seats of an organization: its members who are not disabled, and its pending invitations.
 
     Lock the organization first (`lock_organization`), so that the number stands until the transaction ends.
     """

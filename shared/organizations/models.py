@@ -1,10 +1,11 @@
-"""The tables of organizations, members, API keys, rate limits and idempotency keys."""
+"""The tables of organizations, members, invitations, API keys, rate limits and idempotency keys."""
 
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
+    CheckConstraint,
     DateTime,
     ForeignKey,
     Index,
@@ -18,7 +19,16 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
 
-from shared.core.ids import ApiKeyId, CustomerId, MemberId, OrganizationId, UserId, new_id
+from shared.core.ids import (
+    ApiKeyId,
+    CustomerId,
+    InvitationId,
+    MemberId,
+    OfferId,
+    OrganizationId,
+    UserId,
+    new_id,
+)
 from shared.db.base import Base, SoftDelete, Timestamps
 from shared.db.types import text_enum
 
@@ -87,6 +97,66 @@ class Member(Timestamps, Base):
     needs_approval: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     may_approve: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     customers: Mapped[list[CustomerId] | None] = mapped_column(ARRAY(Uuid()))
+
+
+class Invitation(Timestamps, Base):
+    """A seat that waits for somebody: for the person whose proven address is `email`, or if `is_open` for anybody who has the link.
+
+    Only the SHA-256 hash of the link's token is stored. What `invited_by` may not give at the time of joining is not given.
+    """
+
+    __tablename__ = "invitations"
+    __table_args__ = (
+        UniqueConstraint("token_hash"),
+        Index("ix_invitations_organization_id", "organization_id"),
+        Index("ix_invitations_expires_at", "expires_at"),
+        Index(
+            "uq_invitations_pending",
+            "organization_id",
+            "email",
+            unique=True,
+            postgresql_where=text("not is_open and used_at is null and revoked_at is null"),
+        ),
+        CheckConstraint("is_open or email is not null", name="bound_or_open"),
+        CheckConstraint("role <> 'owner'", name="no_owner"),
+    )
+
+    id: Mapped[InvitationId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    invited_by: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    email: Mapped[str | None]
+    is_open: Mapped[bool] = mapped_column(default=False)
+    role: Mapped[Role] = mapped_column(text_enum(Role))
+    needs_approval: Mapped[bool] = mapped_column(default=False)
+    may_approve: Mapped[bool] = mapped_column(default=False)
+    customers: Mapped[list[CustomerId] | None] = mapped_column(ARRAY(Uuid()))
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    used_by: Mapped[UserId | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    revoked_at: Mapped[datetime | None]
+
+
+class OwnershipOffer(Base):
+    """An owner's offer to a member to own the organization, instead of the owner if `steps_down`. An owner has one at a time."""
+
+    __tablename__ = "ownership_offers"
+    __table_args__ = (
+        UniqueConstraint("organization_id", "offered_by"),
+        Index("ix_ownership_offers_expires_at", "expires_at"),
+    )
+
+    id: Mapped[OfferId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    offered_by: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    offered_to: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    steps_down: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    expires_at: Mapped[datetime]
 
 
 class ApiKey(Timestamps, Base):

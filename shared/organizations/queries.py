@@ -192,6 +192,10 @@ CHANGE_ORGANIZATION = Statement(
 """Change an organization and return it."""
 
 
+class Founder(NamedTuple):
+    user_id: UserId
+
+
 class Founded(NamedTuple):
     user_id: UserId
     name: str
@@ -210,6 +214,18 @@ RENAME_FOUNDED = Statement(
     row=NoRow,
 )
 """Rename the organization that a new user registered with, which has no other member."""
+
+DELETE_FOUNDED = Statement(
+    "delete_founded",
+    sql("""
+        delete from organizations o using members m
+        where m.user_id = :user_id and m.role = 'owner' and o.id = m.organization_id
+            and not exists (select from members other where other.organization_id = o.id and other.user_id <> m.user_id)
+    """),
+    params=Founder,
+    row=NoRow,
+)
+"""Delete the organization that a user registered with, who was never active, and joins another one instead."""
 
 
 class OfUser(NamedTuple):

@@ -42,6 +42,18 @@ _OLD_RATE_LIMITS = Deletion(
 )
 
 
+_OLD_INVITATIONS = Deletion(
+    "old_invitations",
+    table=sql("invitations"),
+    lapsed=sql("expires_at <= now() - interval '30 days'"),
+)
+_EXPIRED_OFFERS = Deletion(
+    "expired_ownership_offers",
+    table=sql("ownership_offers"),
+    lapsed=sql("expires_at <= now()"),
+)
+
+
 class NeverActivated(NamedTuple):
     kept_seconds: float
     page_size: int
@@ -95,6 +107,16 @@ def delete_expired_idempotency_keys() -> int:
 def delete_old_rate_limits() -> int:
     """Delete counts of calls whose window began more than a day ago."""
     return _OLD_RATE_LIMITS.in_pages()
+
+
+def delete_old_invitations() -> int:
+    """Delete invitations 30 days after they expired, used ones too; until then they can be sent again."""
+    return _OLD_INVITATIONS.in_pages()
+
+
+def delete_expired_offers() -> int:
+    """Delete offers of ownership that have expired."""
+    return _EXPIRED_OFFERS.in_pages()
 
 
 def forget_never_activated() -> int:

@@ -32,6 +32,8 @@ from shared.media.sweep import remove_unneeded_files, request_examinations
 from shared.media.sweep_queries import unneeded_files
 from shared.organizations.sweep import (
     delete_expired_idempotency_keys,
+    delete_expired_offers,
+    delete_old_invitations,
     delete_old_rate_limits,
     forget_never_activated,
     take_hour,
@@ -57,6 +59,8 @@ STEPS: tuple[Callable[[], int], ...] = (
     delete_unused_grants,
     delete_unused_apps,  # after the consents
     delete_expired_idempotency_keys,
+    delete_expired_offers,
+    delete_old_invitations,
     delete_old_pauses,
     delete_expired_reports,
     delete_old_rate_limits,

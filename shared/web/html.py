@@ -101,6 +101,7 @@ _SIGN_IN_FORM = """
 </form>
 <noscript><p>This page needs JavaScript.</p></noscript>
 <p id="said" role="status"></p>
+{more}
 """
 # An expired session is renewed first, as in the console; if that fails, not again for ten seconds.
 _SIGN_IN = """
@@ -161,11 +162,10 @@ def unsubscribed_page(kind: MailKind) -> HTMLResponse:
     return html_response("Switched off", _UNSUBSCRIBED.format(kind=_STOPPED[kind]))
 
 
-def sign_in_page(why: str, *, status: int = HTTPStatus.OK) -> HTMLResponse:
-    """Make the page that signs in or renews the session, and then reloads the requested page."""
-    return html_response(
-        "Sign in", _SIGN_IN_FORM.format(why=escape(why)), script=_SIGN_IN, status=status
-    )
+def sign_in_page(why: str, *, more: str = "", status: int = HTTPStatus.OK) -> HTMLResponse:
+    """Make the page that signs in or renews the session, and then reloads the requested page. `more` is our own HTML."""
+    form = _SIGN_IN_FORM.format(why=escape(why), more=more)
+    return html_response("Sign in", form, script=_SIGN_IN, status=status)
 
 
 def refusal_page(error: AppError, *, headers: Mapping[str, str]) -> HTMLResponse:

@@ -176,6 +176,8 @@ _PARAMETERS = {
     "tag_id": "A tag's id.",
     "timezone": "The IANA time zone of days.",
     "webhook_id": "A webhook's id.",
+    "invitation_id": "An invitation's id, from `GET /settings/team`.",
+    "offer_id": "The id of an offer, from `GET /organizations/ownership`.",
     "user_id": "A member's id: `user.id` of `GET /settings/team`.",
 }
 _WHAT_TAKES_TOKENS = "The path of the protected resource, such as `mcp`."

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,14 @@ from shared.core.crypto import hash_secret
 from shared.core.ids import new_id
 from shared.media.models import MediaState
 from shared.notifications.models import Notification, NotificationKind
-from shared.organizations.models import ApiKey, Member, Organization, Role
+from shared.organizations.models import (
+    ApiKey,
+    Invitation,
+    Member,
+    Organization,
+    OwnershipOffer,
+    Role,
+)
 from shared.posts.lifecycle import PostState
 from shared.posts.models import Tag
 from shared.web.routing import Route
@@ -153,6 +161,7 @@ class Theirs:
             "channel_id": channel.id,
             "customer_id": customer.id,
             "user_id": self.member.user_id,
+            **self._offered_seats(session),
             "post_id": post.id,
             "group_id": post.group_id,
             "media_id": media.id,
@@ -168,6 +177,21 @@ class Theirs:
         }
         self.uploading = uploading.id
         self.channel, self.post, self.media = channel.id, post.id, media.id
+
+    def _offered_seats(self, session: Session) -> dict[str, UUID]:
+        later = datetime.now(UTC) + timedelta(days=7)
+        invitation = Invitation(
+            id=new_id(), organization_id=self.organization.id, invited_by=self.member.user_id,
+            email=f"{hash_secret(self.secret).hex()}@example.org", role=Role.EDITOR,
+            token_hash=hash_secret(self.secret), expires_at=later,
+        )  # fmt: skip
+        offer = OwnershipOffer(
+            id=new_id(), organization_id=self.organization.id, offered_by=self.member.user_id,
+            offered_to=self.member.user_id, expires_at=later,
+        )  # fmt: skip
+        session.add_all([invitation, offer])
+        session.flush()
+        return {"invitation_id": invitation.id, "offer_id": offer.id}
 
     def _grant(self, session: Session) -> OAuthGrant:
         secret, name = self.secret, self._shared
@@ -248,6 +272,8 @@ def everything(session: Session, organization: Organization) -> list[Any]:
         "webhook_deliveries",
         "oauth_apps",
         "oauth_grants",
+        "invitations",
+        "ownership_offers",
     )
     return [
         session.execute(

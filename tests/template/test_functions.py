@@ -14,12 +14,13 @@ OfType = Callable[[str], Resources]
 
 # Which function answers which path; the longest prefix wins. The architecture's table, as far as it is built.
 PATHS = {
-    "IdentityFunction": ["/auth/*", "/user/*"],
+    "IdentityFunction": ["/auth/*", "/user/*", "/app"],
     "OrganizationsFunction": [
         "/settings/*",
         "/organizations/*",
         "/notifications/*",
         "/customers/*",
+        "/app/ownership/*",
     ],
     "PostsFunction": ["/posts/*", "/app/posts/*"],
     "ChannelsFunction": ["/integrations/*", "/app/integrations/social/*"],

@@ -53,6 +53,8 @@ def test_only_these_routes_are_open_to_everybody() -> None:
         "GET /health/ready",
         "GET /openapi.json",
         "POST /user/logout",
+        "GET /app",
+        "GET /app/ownership/{offer_id}",
         "GET /user/unsubscribe",
         "POST /user/unsubscribe",
         "GET /app/integrations/social/{provider}",

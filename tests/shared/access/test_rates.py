@@ -58,6 +58,14 @@ LIMITED = {
         POST /user/api-key/{key_id}/rotate
         DELETE /user/api-key/{key_id}
     """,
+    Rate("invitations", 60, HOUR, Per.ORGANIZATION): """
+        POST /settings/team
+        POST /settings/team/invitations/{invitation_id}/resend
+        POST /organizations/ownership
+    """,
+    Rate("joining", 30, TEN_MINUTES, Per.PRINCIPAL): """
+        POST /user/join-org
+    """,
     Rate("new_organizations", 10, HOUR, Per.PRINCIPAL): """
         POST /organizations
     """,

@@ -39,6 +39,8 @@ LEAST = {
         GET /auth/undo-email
         POST /auth/undo-email
         POST /user/logout
+        GET /app
+        GET /app/ownership/{offer_id}
         GET /user/unsubscribe
         POST /user/unsubscribe
         GET /app/integrations/social/{provider}
@@ -77,6 +79,10 @@ LEAST = {
         GET /settings/organization
         POST /organizations
         POST /organizations/leave
+        POST /user/join-org
+        GET /organizations/ownership
+        DELETE /organizations/ownership/{offer_id}
+        POST /organizations/ownership/{offer_id}/accept
         GET /customers
         GET /notifications
         GET /notifications/list
@@ -186,6 +192,9 @@ LEAST = {
         DELETE /user/api-key/{key_id}
         PUT /settings/organization
         GET /settings/team
+        POST /settings/team
+        POST /settings/team/invitations/{invitation_id}/resend
+        DELETE /settings/team/invitations/{invitation_id}
         PUT /settings/team/{user_id}
         DELETE /settings/team/{user_id}
         GET /settings/shortlink
@@ -206,6 +215,7 @@ LEAST = {
         POST /oauth/app/rotate
     """,
     Who.OWNER: """
+        POST /organizations/ownership
     """,
     Who.SUPER_ADMIN: """
         GET /user/impersonate
@@ -239,6 +249,14 @@ PERSONS_ALONE = """
     DELETE /settings/team/{user_id}
     POST /organizations
     POST /organizations/leave
+    POST /settings/team
+    POST /settings/team/invitations/{invitation_id}/resend
+    DELETE /settings/team/invitations/{invitation_id}
+    GET /organizations/ownership
+    POST /organizations/ownership
+    DELETE /organizations/ownership/{offer_id}
+    POST /organizations/ownership/{offer_id}/accept
+    POST /user/join-org
     GET /notifications
     GET /notifications/list
     POST /notifications/read
@@ -362,6 +380,7 @@ PERSONAL = """
     POST /user/logins
     DELETE /user/logins/{login_id}
     POST /organizations
+    POST /user/join-org
 """
 """What ignores the organization and the impersonation that a request names."""
 SELF_ONLY = """
@@ -387,6 +406,13 @@ SELF_ONLY = """
     DELETE /settings/team/{user_id}
     POST /organizations
     POST /organizations/leave
+    POST /settings/team
+    POST /settings/team/invitations/{invitation_id}/resend
+    DELETE /settings/team/invitations/{invitation_id}
+    POST /organizations/ownership
+    DELETE /organizations/ownership/{offer_id}
+    POST /organizations/ownership/{offer_id}/accept
+    POST /user/join-org
 """
 """What nobody does in another's place."""
 FRESH = """
@@ -401,6 +427,10 @@ FRESH = """
     PUT /settings/team/{user_id}
     DELETE /settings/team/{user_id}
     POST /organizations/leave
+    POST /settings/team
+    POST /settings/team/invitations/{invitation_id}/resend
+    POST /organizations/ownership
+    POST /organizations/ownership/{offer_id}/accept
 """
 """What wants a recent proof of identity."""
 WHOLE = """
@@ -441,6 +471,9 @@ PROFILES = """
     GET /user/personal
     GET /oauth/userinfo
     POST /oauth/userinfo
+    POST /settings/team
+    POST /settings/team/invitations/{invitation_id}/resend
+    POST /organizations/ownership
 """
 """What is answered from the statement that identifies the caller."""
 SWITCHED_OFF_BY = {
@@ -518,6 +551,10 @@ PLAN_LIMITS = {
         POST /public/v1/posts
         PUT /public/v1/posts/{post_id}
         PUT /public/v1/posts/{post_id}/status
+    """,
+    Section.TEAM_MEMBERS: """
+        GET /settings/team
+        POST /settings/team
     """,
     Section.WEBHOOKS: """
         POST /webhooks
