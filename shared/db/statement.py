@@ -29,7 +29,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from operator import itemgetter
-from typing import Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar, get_type_hints
+from types import UnionType
+from typing import (
+    Any,
+    Generic,
+    NamedTuple,
+    ParamSpec,
+    TypeAlias,
+    TypeVar,
+    get_args,
+    get_type_hints,
+)
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
@@ -188,7 +198,7 @@ def _numbered(text: Sql, params: Callable[..., Any]) -> str:
 
 
 def _reader(columns: Iterable[str], row: type[R]) -> Callable[[Any], R]:
-    """Return a function that makes a `row` from the values of `columns`. A field that is a `StrEnum` gets its member.
+    """Return a function that makes a `row` from the values of `columns`. A field of a `StrEnum` gets its member, or None.
 
     Raises:
         TypeError: the columns differ from the fields of `row`.
@@ -210,9 +220,11 @@ def _reader(columns: Iterable[str], row: type[R]) -> Callable[[Any], R]:
 def _members(row: type[Any]) -> list[tuple[int, type[StrEnum]]]:
     hints = get_type_hints(row)
     return [
-        (place, hint)
+        (place, kind)
         for place, name in enumerate(fields_of(row))
-        if isinstance(hint := hints[name], type) and issubclass(hint, StrEnum)
+        for hint in [hints[name]]
+        for kind in (get_args(hint) if isinstance(hint, UnionType) else [hint])
+        if isinstance(kind, type) and issubclass(kind, StrEnum)
     ]
 
 
@@ -222,7 +234,8 @@ def _with_members(
     def read(values: Sequence[Any]) -> R:
         converted = list(values)
         for place, enum in members:
-            converted[place] = enum(converted[place])
+            if converted[place] is not None:
+                converted[place] = enum(converted[place])
         return make(converted)
 
     return read

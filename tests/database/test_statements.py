@@ -136,6 +136,14 @@ class _LetterRow(NamedTuple):
     letter: _Letter
 
 
+class _MaybeLetter(NamedTuple):
+    letter: str | None
+
+
+class _MaybeLetterRow(NamedTuple):
+    letter: _Letter | None
+
+
 class TestRow:
     def test_a_field_that_is_an_enum_is_its_member(self, session: Session) -> None:
         """A text would equal the member, but `is` would not find it."""
@@ -152,6 +160,18 @@ class TestRow:
                 params=NoParams,
                 row=_LetterRow,
             ).one(session)
+
+    @pytest.mark.parametrize(("stored", "read"), [("a", _Letter.A), (None, None)])
+    def test_a_field_that_may_be_null_too(
+        self, session: Session, stored: str | None, read: _Letter | None
+    ) -> None:
+        statement = Statement(
+            "test_letter_or_none",
+            sql("select cast(:letter as text) as letter"),
+            params=_MaybeLetter,
+            row=_MaybeLetterRow,
+        )
+        assert statement.one(session, stored).letter is read
 
 
 def trees() -> Iterator[tuple[Path, ast.Module]]:

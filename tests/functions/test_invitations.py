@@ -452,7 +452,7 @@ class TestRegister:
         closed = Gateway(identity).post("/auth/register", {**REGISTERS, "company": "Mine"})
         assert closed.json["code"] == "registration_closed"
 
-    def test_without_one_a_name_is_needed(self) -> None:
+    def test_without_one_a_name_is_needed(self, by_owner: Gateway) -> None:
         answer = Gateway(identity).post("/auth/register", REGISTERS)
         assert (answer.status, answer.json["errors"][0]["path"]) == (422, "company")
 
@@ -697,8 +697,6 @@ def acting(member: Member, role: Role) -> ActingMember:
         user_id=member.user_id,
         role=role,
         timezone="UTC",
-        plan="ultimate",
-        plan_ends_at=None,
         via=Via.SESSION,
     )
 

@@ -82,6 +82,10 @@ GRANTS = {
         ("secretsmanager:GetSecretValue", "ProvidersSecret"),
         ("sqs:SendMessage", "MailsQueue"),
     },
+    "OrganizationsFunctionRole": {
+        ("secretsmanager:GetSecretValue", "AppSecret"),
+        ("sqs:SendMessage", "MailsQueue"),
+    },
     "DeadLetterRole": {
         (
             CONSUMES,

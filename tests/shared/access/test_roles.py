@@ -553,7 +553,6 @@ PLAN_LIMITS = {
         PUT /public/v1/posts/{post_id}/status
     """,
     Section.TEAM_MEMBERS: """
-        GET /settings/team
         POST /settings/team
     """,
     Section.WEBHOOKS: """
