@@ -29,11 +29,10 @@ class TestMigrations:
         assert migrate.current(empty_database) == newest
         assert migrate.differences(empty_database) == []
 
-    def test_upgrading_twice_changes_nothing(self, empty_database: Connection) -> None:
-        migrate.upgrade(empty_database)
-        newest = migrate.current(empty_database)
-        migrate.upgrade(empty_database)
-        assert migrate.current(empty_database) == newest
+    def test_upgrading_twice_changes_nothing(self, migrated_database: Connection) -> None:
+        newest = migrate.current(migrated_database)
+        migrate.upgrade(migrated_database)
+        assert migrate.current(migrated_database) == newest
 
     def test_a_second_upgrade_waits_for_the_first(self, empty_database: Connection) -> None:
         with migrate.migrating() as other:
@@ -45,24 +44,22 @@ class TestMigrations:
             freed = other.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": migrate._LOCK})
             assert freed.scalar_one() is True
 
-    def test_what_is_missing_is_seen(self, empty_database: Connection) -> None:
-        migrate.upgrade(empty_database)
-        empty_database.execute(text("DROP INDEX ix_posts_due"))
-        empty_database.execute(text("ALTER TABLE posts DROP COLUMN title"))
-        empty_database.commit()
-        assert {difference[0] for difference in migrate.differences(empty_database)} == {
+    def test_what_is_missing_is_seen(self, migrated_database: Connection) -> None:
+        migrated_database.execute(text("DROP INDEX ix_posts_due"))
+        migrated_database.execute(text("ALTER TABLE posts DROP COLUMN title"))
+        migrated_database.commit()
+        assert {difference[0] for difference in migrate.differences(migrated_database)} == {
             "add_index",
             "add_column",
         }
 
-    def test_check_constraints_equal_the_models(self, empty_database: Connection) -> None:
+    def test_check_constraints_equal_the_models(self, migrated_database: Connection) -> None:
         # Alembic does not compare checks, so an enum's new member would otherwise be found by production.
-        migrate.upgrade(empty_database)
-        migrated = _checks(empty_database)
-        migrate.downgrade(empty_database, "base")
-        Base.metadata.create_all(empty_database)
-        empty_database.commit()
-        assert migrated == _checks(empty_database)
+        migrated = _checks(migrated_database)
+        migrate.downgrade(migrated_database, "base")
+        Base.metadata.create_all(migrated_database)
+        migrated_database.commit()
+        assert migrated == _checks(migrated_database)
 
 
 def _checks(connection: Connection) -> dict[str, str]:

@@ -23,10 +23,9 @@ CHANGES = (
 
 
 @pytest.fixture
-def database(empty_database: Connection) -> Connection:
+def database(migrated_database: Connection) -> Connection:
     """A migrated database without partitions for months."""
-    migrate.upgrade(empty_database)
-    return empty_database
+    return migrated_database
 
 
 def keep(database: Connection, now: datetime = NOW, keep: timedelta = KEEP) -> set[str]:

@@ -27,10 +27,9 @@ ELSEWHERE = {
 
 
 @pytest.fixture
-def before(empty_database: Connection) -> Connection:
-    migrate.upgrade(empty_database)
-    migrate.downgrade(empty_database, BEFORE)
-    return empty_database
+def before(migrated_database: Connection) -> Connection:
+    migrate.downgrade(migrated_database, BEFORE)
+    return migrated_database
 
 
 def add(connection: Connection, table: str, **values: Any) -> Any:

@@ -32,7 +32,15 @@ from shared.web.routing import Route
 from tests.builders import a_channel, a_media, a_member, a_post, an_organization
 from tests.gateway import Gateway, as_member, by_key, put_app_secret
 
-EXAMPLES = 10
+_FEW = examples(
+    max_examples=3,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
+_MANY = examples(_FEW, max_examples=25)
 MACHINE_TEXT = re.compile(
     r"Input should|should (match|have at|be )|Field required|valid (\w+ )?type"
 )
@@ -99,15 +107,21 @@ def program(session: Session, member: Member) -> dict[str, str]:
 
 
 @schema.parametrize()
-@examples(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=(Phase.explicit, Phase.generate),
-    suppress_health_check=list(HealthCheck),
-)
+@_FEW
 def test_keeps_its_promises(case: Any, signed_in: dict[str, str], program: dict[str, str]) -> None:
+    _assert_promises_kept(case, signed_in, program)
+
+
+@pytest.mark.broad
+@schema.parametrize()
+@_MANY
+def test_keeps_its_promises_for_many_requests(
+    case: Any, signed_in: dict[str, str], program: dict[str, str]
+) -> None:
+    _assert_promises_kept(case, signed_in, program)
+
+
+def _assert_promises_kept(case: Any, signed_in: dict[str, str], program: dict[str, str]) -> None:
     app, methods = _ROUTES[case.operation.path]
     declared = f"{case.operation.method.upper()} {case.operation.path}"
     headers = program if POLICY[declared].program else signed_in

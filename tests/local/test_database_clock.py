@@ -145,8 +145,7 @@ class TestDefaults:
         assert set(found) == declared
         assert {name for name, told in found.items() if told.count("now()") != told.count("roost_clock.now()")} == set()  # fmt: skip
 
-    def test_homes_that_exist_are_bound_once(self, empty_database: Connection) -> None:
-        migrate.upgrade(empty_database)
+    def test_homes_that_exist_are_bound_once(self, migrated_database: Connection) -> None:
         address = settings().database_url
         database_clock.install(address)
         assert database_clock.bind_defaults(address) > 10
