@@ -23,7 +23,7 @@ from shared.core.ids import OrganizationId, SessionId, UserId, new_id
 from shared.identity.models import Session as LoginSession
 from shared.identity.models import User
 from shared.media.models import Media, MediaState
-from shared.organizations.models import Member, Organization, Role
+from shared.organizations.models import Impersonation, Member, Organization, Role
 from shared.posts.lifecycle import PostState
 from shared.posts.models import Post
 
@@ -71,6 +71,25 @@ def a_member(
     session.add(member)
     session.flush()
     return member
+
+
+def an_operator(session: Session) -> Member:
+    """Add a super admin, with an organization of their own."""
+    return a_member(session, an_organization(session), a_user(session, is_super_admin=True))
+
+
+def an_impersonation(
+    session: Session, operator: UserId, session_id: SessionId, member: Member, **columns: Any
+) -> Impersonation:
+    """Let a super admin act as a member, in one of their sessions, for an hour from now."""
+    values = {"reason": "A test", "ends_at": clock.now() + timedelta(hours=1)}
+    made = Impersonation(
+        id=new_id(), operator_id=operator, session_id=session_id, member_id=member.id,
+        organization_id=member.organization_id, user_id=member.user_id, **values | columns,
+    )  # fmt: skip
+    session.add(made)
+    session.flush()
+    return made
 
 
 def a_session(session: Session, user_id: UserId, **columns: Any) -> SessionId:

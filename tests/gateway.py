@@ -30,7 +30,7 @@ from shared.identity.tokens import SessionClaims, sign_access_token
 from shared.organizations.models import ApiKey, Member
 from shared.web.app import as_handler
 from shared.web.bodies import is_json
-from tests.builders import a_session
+from tests.builders import a_session, an_impersonation, an_operator
 from tests.loop import use_loop
 
 _NO_CONTEXT: Any = None  # no function reads it
@@ -201,13 +201,34 @@ def _need_app_secret() -> None:
         put_app_secret()
 
 
-def as_member(app: Any, session: Session, member: Member) -> Gateway:
-    """Return a caller who is signed in as `member`."""
+def as_member(app: Any, session: Session, member: Member, **columns: Any) -> Gateway:
+    """Return a caller who is signed in as `member`; `columns` are those of the session."""
     _need_app_secret()
     user_id = member.user_id
-    session_id = a_session(session, user_id)
+    session_id = a_session(session, user_id, **columns)
     token = sign_access_token(SessionClaims(user_id, session_id))
     return Gateway(app, {"auth": token, "showorg": str(member.organization_id)})
+
+
+STRONG = ["password", "totp"]
+"""The methods of a session that has proven a second factor."""
+
+
+def as_operator(app: Any, session: Session, operator: Member | None = None) -> Gateway:
+    """Return a super admin who is signed in with a second factor."""
+    return as_member(app, session, operator or an_operator(session), methods=STRONG)
+
+
+def in_place_of(
+    app: Any, session: Session, member: Member, operator: Member | None = None, **columns: Any
+) -> Gateway:
+    """Return a super admin who acts as `member`; `columns` are those of the impersonation."""
+    _need_app_secret()
+    user_id = (operator or an_operator(session)).user_id
+    session_id = a_session(session, user_id, methods=STRONG)
+    an_impersonation(session, user_id, session_id, member, **columns)
+    token = sign_access_token(SessionClaims(user_id, session_id))
+    return Gateway(app, {"auth": token, "impersonate": str(member.id)})
 
 
 def by_key(

@@ -1,6 +1,6 @@
-"""`/settings/*`, `/organizations/*`, `/customers/*`, `/notifications/*`.
+"""`/settings/*`, `/organizations/*`, `/customers/*`, `/notifications/*`, `/announcements/*`.
 
-An organization, its members and customers, and the notifications of a member.
+An organization, its members and customers, the notifications of a member, and announcements of the server's operators.
 """
 
 from typing import Annotated, Any
@@ -9,9 +9,9 @@ from fastapi import Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from shared.access import invitations, ownership, team
-from shared.access.actor import actor_of
+from shared.access.actor import actor_of, person_of
 from shared.access.context import identify
-from shared.access.errors import FreshLoginNeeded
+from shared.access.errors import FreshLoginNeeded, NotInTheirPlace
 from shared.access.policy import Rule, Who
 from shared.access.team_schemas import (
     ChangedMember,
@@ -34,10 +34,18 @@ from shared.channels import customers
 from shared.channels.customers import delete_customer
 from shared.channels.schemas import CustomerIn, CustomerList, CustomerOut, CustomerRef
 from shared.core.errors import Unauthenticated
-from shared.core.ids import CustomerId, InvitationId, OfferId, UserId
+from shared.core.ids import AnnouncementId, CustomerId, InvitationId, OfferId, UserId
+from shared.notifications import announcements
 from shared.notifications import queries as notifications
 from shared.notifications.read import list_notifications
-from shared.notifications.schemas import NotificationList, ReadMark, UnreadCount
+from shared.notifications.schemas import (
+    AnnouncementIn,
+    AnnouncementOut,
+    AnnouncementRef,
+    NotificationList,
+    ReadMark,
+    UnreadCount,
+)
 from shared.organizations import queries as organizations
 from shared.organizations.models import ShortLink
 from shared.organizations.schemas import (
@@ -73,6 +81,7 @@ organization = Router(prefix="/organizations", tags=["Organization"])
 pages = Router(prefix="/app", tags=["Organization"])
 clients = Router(prefix="/customers", tags=["Customers"])
 inbox = Router(prefix="/notifications", tags=["Notifications"])
+news = Router(prefix="/announcements", tags=["Announcements"])
 
 _RECEIVER = Rule(Who.VIEWER, person=True, personal=True, self_only=True, fresh=True)
 """Who may be asked to accept the ownership; the answer has a row of the policy."""
@@ -209,6 +218,8 @@ def get_audit_log(
     `application/jsonl`, returns a file of up to 5,000 entries; the header `Link` leads to the rest.
     """
     form = wanted.format or format_for(request.headers.get("accept", ""))
+    if form and member.impersonated_by:
+        raise NotInTheirPlace
     if form is None:
         return list_log(
             session, member.organization_id, wanted, cursor=wanted.cursor, limit=wanted.limit
@@ -318,5 +329,26 @@ def mark_notifications_read(member: Acting, session: Writing) -> ReadMark:
     return ReadMark(last_read_notifications=read_at)
 
 
-app = make_app("organizations", routers=[settings, organization, pages, clients, inbox])
+@news.get("", operation_id="listAnnouncements")
+def get_announcements(session: Reading) -> list[AnnouncementOut]:
+    """List the announcements of the server's operators, newest first."""
+    return announcements.list_announcements(session)
+
+
+@news.post("", status_code=201)
+def create_announcement(body: AnnouncementIn, member: Acting, session: Writing) -> AnnouncementOut:
+    """Show an announcement to the members of every organization. For super admins."""
+    return announcements.announce(session, person_of(member), body)
+
+
+@news.delete("/{announcement_id}")
+def delete_announcement(
+    announcement_id: AnnouncementId, member: Acting, session: Writing
+) -> AnnouncementRef:
+    """Delete an announcement. For super admins."""
+    announcements.withdraw(session, person_of(member), announcement_id)
+    return AnnouncementRef(id=announcement_id)
+
+
+app = make_app("organizations", routers=[settings, organization, pages, clients, inbox, news])
 handler = as_handler(app)

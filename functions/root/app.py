@@ -1,4 +1,4 @@
-"""`/`: health, readiness and the API reference."""
+"""`/`: health, readiness, the monitor of publishing, and the API reference."""
 
 import functools
 from datetime import timedelta
@@ -10,8 +10,11 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.errors import NotFound
+from shared.publishing.failures import state_of_publishing
+from shared.publishing.schemas import QueueState
 from shared.web import reference
 from shared.web.app import as_handler, make_app
+from shared.web.deps import Reading
 from shared.web.health import Health, Readiness, health, readiness
 from shared.web.html import start_page
 from shared.web.routing import Router
@@ -44,6 +47,19 @@ def get_health_readiness(response: Response) -> Readiness:
     """Check the database, the queue and the storage, and name the one that does not answer."""
     found = readiness()
     response.status_code = 200 if found.status == "ok" else 503
+    return found
+
+
+@root.get(
+    "/monitor/queue/{queue}",
+    responses={503: {"description": "Due posts are not published", "model": QueueState}},
+)
+def get_queue_state(queue: str, response: Response, session: Reading) -> QueueState:
+    """Report whether due posts are published, for monitors. `publish` is the only queue that is watched."""
+    if queue != "publish":
+        raise NotFound("This queue is not watched. Use `publish`.")
+    found = state_of_publishing(session)
+    response.status_code = 200 if found.status == "success" else 503
     return found
 
 

@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 from shared.access.context import NO_ORGANIZATION, ActingMember
+from shared.access.errors import PersonNeeded
 from shared.audit.entries import Actor
+from shared.organizations.impersonation import Operator
 
 
 def actor_of(member: ActingMember) -> Actor:
@@ -25,3 +27,15 @@ def actor_of(member: ActingMember) -> Actor:
 def person_of(member: ActingMember) -> Actor:
     """Return the caller as an actor on their own account, whatever the organization."""
     return replace(actor_of(member), organization_id=None)
+
+
+def operator_of(member: ActingMember) -> Operator:
+    """Return the super admin who calls, as themselves also while they act as a member.
+
+    Raises:
+        PersonNeeded: a program calls.
+    """
+    if member.session_id is None:
+        raise PersonNeeded
+    user_id = member.impersonated_by or member.person_id
+    return Operator(user_id, member.session_id, actor_of(member))

@@ -30,6 +30,7 @@ from shared.access.context_queries import (
 from shared.access.errors import (
     FreshLoginNeeded,
     ImpersonationOver,
+    ImpersonationRefused,
     KeyReadsOnly,
     NoApiKey,
     NoOrganization,
@@ -40,6 +41,7 @@ from shared.access.errors import (
     PersonNeeded,
     RateLimitReached,
     RoleTooLow,
+    SecondFactorNeeded,
     UnknownApiKey,
     UnknownGrant,
     WholeOrganizationNeeded,
@@ -178,6 +180,8 @@ class Profile:
     organization_name: str
     is_trialing: bool
     allow_trial: bool
+    impersonation_reason: str | None
+    impersonation_ends_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +216,7 @@ def identify(session: Session | Connection, credentials: Credentials, rule: Rule
     """Identify the caller, refuse what `rule` does not allow them, and count the call if it is limited.
 
     Raises:
-        Unauthenticated: the request has no valid credentials.
+        Unauthenticated: the request has no valid credentials, or the impersonation that it names is over.
         Forbidden: the rule requires more, or the caller may not use the organization or member that the request names.
         NotInPlan: the organization's plan does not include the rule's flag.
         TooManyRequests: the limit is used up.
@@ -260,7 +264,7 @@ def _by_session(session: Session | Connection, credentials: Credentials, rule: R
     if row is None:
         raise SessionOver
     if target and not rule.personal:
-        raise ImpersonationOver
+        raise ImpersonationOver if row.is_super_admin else ImpersonationRefused
     if row.organization_id is None and not rule.personal:
         raise OrganizationGone if chosen else NoOrganization
     return _caller(row, Via.SESSION, rule)
@@ -342,11 +346,10 @@ def _proof(row: CallerRow) -> Proof | None:
 
 
 def _check(member: ActingMember, rule: Rule) -> None:
-    if rule.self_only and member.impersonated_by:
+    if rule.is_theirs_alone and member.impersonated_by:
         raise NotInTheirPlace
     if rule.who is Who.SUPER_ADMIN:
-        if not member.is_super_admin:
-            raise RoleTooLow("super admin")
+        _check_operator(member)
     elif not reaches(member.role, Role(rule.who.value)):
         raise RoleTooLow(rule.who.value)
     if rule.whole and member.customers is not None:
@@ -354,6 +357,14 @@ def _check(member: ActingMember, rule: Rule) -> None:
     action = rule.action or Action.CREATE
     if rule.flag and binds(rule.flag, action) and not member.allowances.has(rule.flag):
         raise NotInPlan(rule.flag, action, member.allowances)
+
+
+def _check_operator(member: ActingMember) -> None:
+    """Check that the caller is a super admin whose session has proven a second factor."""
+    if not member.is_super_admin:
+        raise RoleTooLow("super admin")
+    if member.proof is None or not member.proof.is_strong:
+        raise SecondFactorNeeded
 
 
 def require_fresh(session: Session | Connection, member: ActingMember) -> None:
@@ -377,6 +388,8 @@ def _profile(row: ProfileRow) -> Profile:
         organization_name=row.organization_name,
         is_trialing=row.is_trialing,
         allow_trial=row.allow_trial,
+        impersonation_reason=row.impersonation_reason,
+        impersonation_ends_at=row.impersonation_ends_at,
     )
 
 

@@ -25,6 +25,7 @@ from shared.core.ids import (
 )
 from shared.db.statement import Sql, Statement, sql
 from shared.identity.queries import LIVE_LOGIN
+from shared.organizations.impersonation_queries import LIVE_IMPERSONATION
 from shared.organizations.queries import LIVE_KEY
 
 PARTS_OF_WINDOW = 60
@@ -164,6 +165,8 @@ class ProfileRow(CallerRow):
     organization_name: str
     is_trialing: bool
     allow_trial: bool
+    impersonation_reason: str | None
+    impersonation_ends_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,15 +202,19 @@ seat as (
     order by m.created_at, m.id limit 1
   ) m on true
 )""")
-_IMPERSONATED_SEAT = sql("""
+_IMPERSONATED_SEAT = sql(
+    """
 seat as (
   select login.session_id, m.user_id, login.is_super_admin, login.user_id as impersonated_by,
          m.organization_id, m.role, m.needs_approval, m.may_approve, m.customers, cast(null as text[]) as scopes,
-         login.user_id as principal
-  from login join members m on m.id = :target and not m.disabled
+         login.user_id as principal, i.reason, i.ends_at
+  from login join impersonations i on i.session_id = login.session_id and i.member_id = :target and {live_impersonation}
+  join members m on m.id = i.member_id and not m.disabled
   join users u on u.id = m.user_id and u.deleted_at is null
   where login.is_super_admin
-)""")
+)""",
+    live_impersonation=LIVE_IMPERSONATION,
+)
 # A key acts with the rights of an administrator, who created it; a grant with those of the member who consented, while
 # they are a member: a member who left and returned must consent again. A consent covers posts, files and channels, so a
 # grant is never an administrator: a webhook that it created would outlive it. Last use is stored to the minute.
@@ -323,6 +330,9 @@ _NO_PROOF = sql(""",
 _PROFILE_COLUMNS = sql(""",
        coalesce(u.email, '') as email, coalesce(u.name, '') as name, coalesce(u.last_name, '') as last_name,
        coalesce(u.bio, '') as bio, u.picture_url, o.name as organization_name, o.is_trialing, o.allow_trial""")
+_IMPERSONATION = sql(", seat.reason as impersonation_reason, seat.ends_at as impersonation_ends_at")
+_NO_IMPERSONATION = sql(""",
+       cast(null as text) as impersonation_reason, cast(null as timestamptz) as impersonation_ends_at""")
 _TABLES = sql("""
 from seat
 left join organizations o on o.id = seat.organization_id
@@ -375,12 +385,13 @@ def identify_by(
     return Statement(
         name + "_with_profile" * reads_profile,
         sql(
-            "with {seat} {counted} {row} {proof} {profile_columns} {counted_columns}"
+            "with {seat} {counted} {row} {proof} {profile_columns} {impersonation} {counted_columns}"
             " {tables} {with_login} {with_count} {without_deleted}",
             seat=_SEATS[by],
             counted=_counted(*counted) if counted else _NOTHING,
             row=_ROW,
             profile_columns=_PROFILE_COLUMNS if reads_profile else _NOTHING,
+            impersonation=_impersonation_of(by) if reads_profile else _NOTHING,
             counted_columns=_COUNTED_COLUMNS if counted else _NOTHING,
             proof=_PROOF if by in _BY_SESSION else _NO_PROOF,
             tables=_TABLES,
@@ -392,6 +403,10 @@ def identify_by(
         row=row,
         repeatable=True,
     )
+
+
+def _impersonation_of(by: By) -> Sql:
+    return _IMPERSONATION if by is By.IMPERSONATION else _NO_IMPERSONATION
 
 
 def _counted(per: Per, counting: Counting) -> Sql:

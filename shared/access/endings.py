@@ -11,10 +11,14 @@ from enum import StrEnum
 from sqlalchemy.orm import Session
 
 from shared.apps.queries import REVOKE_CONSENTS_OF
+from shared.audit.entries import Action, Actor
+from shared.audit.record import record
 from shared.core.ids import ApiKeyId, GrantId, OrganizationId, SessionId, UserId
 from shared.core.log import log
 from shared.identity.challenges import void_challenges
+from shared.identity.errors import NoSuchPerson
 from shared.identity.models import ChallengeKind
+from shared.identity.queries import LOCK_USER
 from shared.identity.session_queries import REVOKE_SESSIONS_OF
 from shared.organizations.queries import REVOKE_KEYS_OF
 
@@ -99,6 +103,21 @@ def end_access(
     if ends.programs or with_programs:
         ended = Ended(sessions, *_end_programs(session, None, user_id))
     _log(ended, event, user_id)
+    return ended
+
+
+def end_sessions_of(session: Session, operator: Actor, user_id: UserId) -> int:
+    """End all sessions of a person, as an operator of the server does, and return how many there were.
+
+    Raises:
+        NoSuchPerson: there is no such account.
+    """
+    if LOCK_USER.find(session, user_id) is None:
+        raise NoSuchPerson
+    ended = REVOKE_SESSIONS_OF.run(session, user_id, None)
+    if ended:
+        record(session, operator, Action.ACCOUNT_SESSIONS_ENDED, user_id)
+    _log(Ended(ended), "operator", user_id)
     return ended
 
 

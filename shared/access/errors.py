@@ -74,13 +74,37 @@ class OrganizationGone(Forbidden):
         super().__init__("You are not a member of the selected organization. Select another one.")
 
 
-class ImpersonationOver(Forbidden):
-    """The request names a member whom the caller cannot impersonate, or no longer can."""
+class ImpersonationOver(Unauthenticated):
+    """The request of a super admin names a member as whom they do not, or no longer, act."""
 
     code = "impersonation_over"
 
     def __init__(self) -> None:
-        super().__init__("You can no longer act as this member. Try again as yourself.")
+        super().__init__(
+            "You do not act as this member any longer. Go on as yourself, or begin again with "
+            "`POST /user/impersonate` and a reason."
+        )
+
+
+class ImpersonationRefused(Forbidden):
+    """The request of somebody who is no super admin names a member to act as."""
+
+    code = "impersonation_refused"
+
+    def __init__(self) -> None:
+        super().__init__("You cannot act as this member. Try again as yourself.")
+
+
+class SecondFactorNeeded(Forbidden):
+    """The route requires a session that has proven a second factor, and this one has not."""
+
+    code = "mfa_needed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This requires a second factor. Add one to your account, then sign in with it or "
+            "confirm it with `POST /user/confirm`."
+        )
 
 
 class OriginRefused(Forbidden):

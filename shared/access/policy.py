@@ -136,7 +136,7 @@ class Rule:
         by_cookie: a public route that uses or sets our cookies, so other sites may not send it.
         personal: a route about the person only: the organization or impersonation that a request names is ignored, and
             the person need not belong to any.
-        self_only: an administrator who acts as the member is refused.
+        self_only: a super admin who acts as the member is refused, and the session must not end before the change is made.
         fresh: the person must have proven their identity in the last ten minutes, with a second factor if they have one.
         whole: only callers who see the whole organization are accepted, because it changes or lists what all customers share.
         unlimited: why the route needs no rate limit. Every other row has one.
@@ -175,6 +175,11 @@ class Rule:
             raise ValueError("a route has a rate limit or a reason to have none, not both")
 
     @property
+    def is_theirs_alone(self) -> bool:
+        """Return whether a super admin who acts as the member is refused: also whatever deletes something."""
+        return self.self_only or self.action is Action.DELETE
+
+    @property
     def needs_plan(self) -> bool:
         """Return whether a plan may refuse it."""
         action = self.action or Action.CREATE
@@ -211,11 +216,24 @@ def _consented(rows: Mapping[str, Rule]) -> dict[str, Rule]:
 PERSON = Rule(Who.VIEWER, person=True)
 _PERSONAL = Rule(Who.VIEWER, person=True, personal=True)
 
+# For super admins. What an operator does there is not about an organization, so they need not belong to any.
+_OPERATES = Rule(Who.SUPER_ADMIN, person=True, personal=True)
+ADMIN = {
+    "GET /admin/people": _OPERATES,
+    "DELETE /admin/people/{user_id}/sessions": _OPERATES,
+    "GET /admin/organizations": _OPERATES,
+    "GET /admin/errors": _OPERATES,
+    "GET /admin/errors/platforms": _OPERATES,
+    "GET /admin/stats": _OPERATES,
+}
+
 _STATIC = "It needs no database."
 ROOT = {
     "GET /": Rule(Who.PUBLIC, unlimited=_STATIC),
     "GET /health": Rule(Who.PUBLIC, unlimited=_STATIC),
     "GET /health/ready": Rule(Who.PUBLIC),
+    # Monitors ask it without a key. It says no more than whether due posts are published.
+    "GET /monitor/queue/{queue}": Rule(Who.PUBLIC),
     "GET /.well-known/security.txt": Rule(Who.PUBLIC, unlimited=_STATIC),
     "GET /openapi.json": Rule(Who.PUBLIC, feature=Feature.REFERENCE, unlimited=_STATIC),
     "GET /docs": Rule(Who.PUBLIC, feature=Feature.REFERENCE, unlimited=_STATIC),
@@ -290,7 +308,8 @@ _GIVES_SEATS = Rule(Who.ADMIN, person=True, self_only=True, fresh=True)
 _INVITES = replace(_GIVES_SEATS, rate=INVITATIONS, reads_profile=True)
 ORGANIZATIONS = {
     "GET /settings/organization": Rule(Who.VIEWER),
-    "PUT /settings/organization": Rule(Who.ADMIN),
+    # It decides whether the owners are told of impersonations.
+    "PUT /settings/organization": Rule(Who.ADMIN, self_only=True),
     "GET /settings/shortlink": Rule(Who.ADMIN),
     "POST /settings/shortlink": Rule(Who.ADMIN),
     "GET /settings/team": Rule(Who.ADMIN, Section.TEAM_MEMBERS),
@@ -327,6 +346,9 @@ NOTIFICATIONS = {
     # Reading the first page marks everything as read.
     "GET /notifications/list": Rule(Who.VIEWER, person=True, writes=True, whole=True),
     "POST /notifications/read": replace(PERSON, whole=True),
+    "GET /announcements": _PERSONAL,
+    "POST /announcements": _OPERATES,
+    "DELETE /announcements/{announcement_id}": _OPERATES,
 }
 INTEGRATIONS = _consented(
     {
@@ -527,6 +549,7 @@ _ROWS = {
     **APPS,
     **PUBLIC_API,
     **MCP,
+    **ADMIN,
 }
 POLICY: dict[str, Rule] = {key: complete(key.partition(" ")[0], row) for key, row in _ROWS.items()}
 """Every row, complete."""

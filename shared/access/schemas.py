@@ -6,8 +6,16 @@ from shared.access.context import ActingMember, Profile
 from shared.billing.plans import NO_LIMIT
 from shared.billing.sections import Section
 from shared.core.ids import OrganizationId, UserId
-from shared.core.wire import WireModel
+from shared.core.wire import WireModel, WireTime
 from shared.organizations.schemas import WIRE_ROLES, WireRole
+
+
+class OwnImpersonation(WireModel):
+    """What the console shows above every page while a super admin acts as the member."""
+
+    by: UserId = Field(description="The super admin.")
+    reason: str
+    ends_at: WireTime = Field(description="From then on, requests are answered with 401.")
 
 
 class OwnSelf(WireModel):
@@ -32,7 +40,10 @@ class OwnSelf(WireModel):
     allow_trial: bool
     is_lifetime: bool
     admin: bool = Field(description="Whether the user may act for any organization.")
-    impersonate: bool = Field(description="Whether an administrator acts as this user.")
+    impersonate: bool = Field(description="Whether a super admin acts as this user.")
+    impersonation: OwnImpersonation | None = Field(
+        description="By whom, why and until when; null if nobody acts as this user here."
+    )
 
 
 def own_self(member: ActingMember, profile: Profile) -> OwnSelf:
@@ -57,4 +68,17 @@ def own_self(member: ActingMember, profile: Profile) -> OwnSelf:
         is_lifetime=member.allowances.is_lifetime,
         admin=member.is_super_admin,
         impersonate=member.impersonated_by is not None,
+        impersonation=_impersonation(member, profile),
+    )
+
+
+def _impersonation(member: ActingMember, profile: Profile) -> OwnImpersonation | None:
+    if member.impersonated_by is None:
+        return None
+    return OwnImpersonation.model_validate(
+        {
+            "by": member.impersonated_by,
+            "reason": profile.impersonation_reason,
+            "ends_at": profile.impersonation_ends_at,
+        }
     )

@@ -32,11 +32,14 @@ class Action(StrEnum):
     ACCOUNT_UPDATED = "account.updated"
     ACCOUNT_MAILS_CHANGED = "account.mails_changed"
     ACCOUNT_PASSWORD_CHANGED = "account.password_changed"  # noqa: S105  an action
+    ACCOUNT_SESSIONS_ENDED = "account.sessions_ended"
     ACCOUNT_LOGIN_REFUSED = "account.login_refused"
     SESSION_STARTED = "session.started"
     SESSION_ENDED = "session.ended"
     IMPERSONATION_STARTED = "impersonation.started"
     IMPERSONATION_ENDED = "impersonation.ended"
+    ANNOUNCEMENT_CREATED = "announcement.created"
+    ANNOUNCEMENT_DELETED = "announcement.deleted"
     ORGANIZATION_CREATED = "organization.created"
     ORGANIZATION_UPDATED = "organization.updated"
     MEMBER_JOINED = "member.joined"
@@ -105,6 +108,7 @@ FIELDS = frozenset(
         "customers",
         "disabled",
         "expiresAt",
+        "mailsImpersonations",
         "mayApprove",
         "memberId",
         "needsApproval",

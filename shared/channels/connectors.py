@@ -17,6 +17,7 @@ from shared.core.ids import ApiKeyId, CustomerId, GrantId, OrganizationId, Sessi
 from shared.core.reach import Reach
 from shared.db.statement import Sql, Statement, literals, sql
 from shared.identity.queries import LIVE_LOGIN
+from shared.organizations.impersonation_queries import LIVE_IMPERSONATION
 from shared.organizations.models import Role
 from shared.organizations.queries import KEY_WRITES, LIVE_KEY
 
@@ -81,7 +82,9 @@ def still_may_connect(who: str) -> Sql:
                     select from sessions s join users u on u.id = s.user_id
                     where s.id = {who}.session_id and {live_login}
                         and s.user_id = coalesce({who}.impersonated_by, m.user_id)
-                        and ({who}.impersonated_by is null or u.is_super_admin))
+                        and ({who}.impersonated_by is null or u.is_super_admin and exists (
+                            select from impersonations i
+                            where i.session_id = s.id and i.member_id = m.id and {live_impersonation})))
                 or exists (
                     select from api_keys k
                     where k.id = {who}.api_key_id and k.organization_id = m.organization_id
@@ -93,6 +96,7 @@ def still_may_connect(who: str) -> Sql:
         who=Sql(who),
         roles=literals(*MAY_CONNECT),
         live_login=LIVE_LOGIN,
+        live_impersonation=LIVE_IMPERSONATION,
         live_key=LIVE_KEY,
         key_writes=Sql(f"'{KEY_WRITES}'"),
         live_grant=LIVE_GRANT,

@@ -25,6 +25,8 @@ DeviceId = NewType("DeviceId", uuid.UUID)
 """A row of `devices`: a browser from which a user has signed in."""
 ConnectionId = NewType("ConnectionId", uuid.UUID)
 """The company login through which a session was opened. `sessions.connection_id` is the only column yet."""
+ImpersonationId = NewType("ImpersonationId", uuid.UUID)
+"""A row of `impersonations`: a super admin who acts as a member."""
 ApiKeyId = NewType("ApiKeyId", uuid.UUID)
 """A row of `api_keys`."""
 AppId = NewType("AppId", uuid.UUID)
@@ -33,6 +35,8 @@ GrantId = NewType("GrantId", uuid.UUID)
 """A row of `oauth_grants`."""
 NotificationId = NewType("NotificationId", uuid.UUID)
 """A row of `notifications`."""
+AnnouncementId = NewType("AnnouncementId", uuid.UUID)
+"""A row of `announcements`."""
 WebhookId = NewType("WebhookId", uuid.UUID)
 """A row of `webhooks`."""
 EventId = NewType("EventId", uuid.UUID)

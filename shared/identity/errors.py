@@ -193,6 +193,13 @@ class UnsubscribeRefused(InvalidInput):
         super().__init__(words, problems=[FieldProblem("token", "unsubscribe_refused", words)])
 
 
+class NoSuchPerson(NotFound):
+    """No account has this id."""
+
+    def __init__(self) -> None:
+        super().__init__("This person does not exist, or their account was deleted.")
+
+
 class NoSuchSession(NotFound):
     """The user has no such session, or it has ended."""
 

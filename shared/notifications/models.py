@@ -1,4 +1,4 @@
-"""The table of notifications."""
+"""The tables of notifications and announcements."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -6,7 +6,14 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.core.ids import CustomerId, NotificationId, OrganizationId, new_id
+from shared.core.ids import (
+    AnnouncementId,
+    CustomerId,
+    NotificationId,
+    OrganizationId,
+    UserId,
+    new_id,
+)
 from shared.db.base import Base
 from shared.db.types import text_enum
 
@@ -66,3 +73,25 @@ class Notification(Base):
     mail_claimed_until: Mapped[datetime | None]
     mailed_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
+
+
+class AnnouncementColor(StrEnum):
+    """How urgent an announcement looks."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Announcement(Base):
+    """A text that the operators of the server show to the members of every organization, until it is deleted."""
+
+    __tablename__ = "announcements"
+    __table_args__ = (Index("ix_announcements_created_by", "created_by"),)
+
+    id: Mapped[AnnouncementId] = mapped_column(primary_key=True, default=new_id)
+    title: Mapped[str]
+    description: Mapped[str]
+    color: Mapped[AnnouncementColor] = mapped_column(text_enum(AnnouncementColor))
+    created_by: Mapped[UserId | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))

@@ -22,10 +22,12 @@ from sqlalchemy.types import Text
 from shared.core.ids import (
     ApiKeyId,
     CustomerId,
+    ImpersonationId,
     InvitationId,
     MemberId,
     OfferId,
     OrganizationId,
+    SessionId,
     UserId,
     new_id,
 )
@@ -54,7 +56,8 @@ class ShortLink(StrEnum):
 class Organization(Timestamps, SoftDelete, Base):
     """A tenant. `shortlink` is a choice that clients keep here. Nothing is published after `plan_ends_at`; None means that the plan has no end.
 
-    `limits` overrides what the plan allows. From `requires_mfa_from` on, members need a second factor.
+    `limits` overrides what the plan allows. From `requires_mfa_from` on, members need a second factor. With `mails_impersonations`,
+    the owners get an email when a super admin begins to act as a member.
     """
 
     __tablename__ = "organizations"
@@ -72,6 +75,7 @@ class Organization(Timestamps, SoftDelete, Base):
     shortlink: Mapped[ShortLink] = mapped_column(
         text_enum(ShortLink), default=ShortLink.ASK, server_default=text("'ask'")
     )
+    mails_impersonations: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
 
 
 class Member(Timestamps, Base):
@@ -157,6 +161,36 @@ class OwnershipOffer(Base):
     steps_down: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     expires_at: Mapped[datetime]
+
+
+class Impersonation(Base):
+    """A super admin who acts as a member, in one session, until `ends_at` or, if that is earlier, `ended_at`.
+
+    `reason` is what the super admin gave. Sessions and memberships are deleted earlier than these rows, so their ids are not
+    foreign keys.
+    """
+
+    __tablename__ = "impersonations"
+    __table_args__ = (
+        Index("ix_impersonations_session_id", "session_id", "member_id"),
+        Index("ix_impersonations_operator_id", "operator_id"),
+        Index("ix_impersonations_organization_id", "organization_id", "started_at"),
+        Index("ix_impersonations_user_id", "user_id"),
+        Index("ix_impersonations_ends_at", "ends_at"),
+    )
+
+    id: Mapped[ImpersonationId] = mapped_column(primary_key=True, default=new_id)
+    operator_id: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    session_id: Mapped[SessionId]
+    organization_id: Mapped[OrganizationId] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    member_id: Mapped[MemberId]
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    reason: Mapped[str]
+    started_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    ends_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
 
 
 class ApiKey(Timestamps, Base):

@@ -68,12 +68,16 @@ class OrganizationRow(NamedTuple):
     description: str
     timezone: str
     plan: str
+    mails_impersonations: bool
 
 
 FIND_ORGANIZATION = Statement(
     "find_organization",
     sql(
-        "select id, name, description, timezone, plan from organizations where id = :organization_id"
+        """
+        select id, name, description, timezone, plan, mails_impersonations from organizations
+        where id = :organization_id
+        """
     ),
     params=OfOrganization,
     row=OrganizationRow,
@@ -180,11 +184,11 @@ class OrganizationChanges(NamedTuple):
 CHANGE_ORGANIZATION = Statement(
     "change_organization",
     sql("""
-        update organizations o set updated_at = now(), (name, description, timezone) = (
-            select changed.name, changed.description, changed.timezone
+        update organizations o set updated_at = now(), (name, description, timezone, mails_impersonations) = (
+            select changed.name, changed.description, changed.timezone, changed.mails_impersonations
             from jsonb_populate_record(o, cast(:changes as jsonb)) changed)
         where o.id = :organization_id
-        returning o.id, o.name, o.description, o.timezone, o.plan
+        returning o.id, o.name, o.description, o.timezone, o.plan, o.mails_impersonations
     """),
     params=OrganizationChanges,
     row=OrganizationRow,
@@ -330,19 +334,6 @@ FIND_SUPER_ADMIN = Statement(
 """Find a super admin's membership."""
 
 
-class OneMember(NamedTuple):
-    member_id: MemberId
-
-
-FIND_MEMBER = Statement(
-    "find_member",
-    sql("select id from members where id = :member_id and not disabled"),
-    params=OneMember,
-    row=Membership,
-)
-"""Find a membership of any organization. For super admins."""
-
-
 def list_memberships(session: Session, user_id: UserId) -> Sequence[MembershipRow]:
     """List a user's organizations, first joined first; at most 1,000."""
     return LIST_MEMBERSHIPS.all(session, user_id)
@@ -365,11 +356,6 @@ def search_members(session: Session, words: str) -> Sequence[FoundMember]:
 def is_super_admin(session: Session, organization_id: OrganizationId, user_id: UserId) -> bool:
     """Return whether a member of the organization administers the whole installation."""
     return FIND_SUPER_ADMIN.find(session, organization_id, user_id) is not None
-
-
-def member_exists(session: Session, member_id: MemberId) -> bool:
-    """Return whether anybody may be impersonated by this membership. For super admins."""
-    return FIND_MEMBER.find(session, member_id) is not None
 
 
 # --- API keys --------------------------------------------------------------------------------------------------

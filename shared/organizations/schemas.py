@@ -35,6 +35,10 @@ class OrganizationIn(RequestModel):
     name: VisibleName | None = Field(default=None, min_length=3, max_length=128)
     description: str | None = Field(default=None, max_length=5_000)
     timezone: TimezoneName | None = None
+    mails_impersonations: bool | None = Field(
+        default=None,
+        description="Whether the owners get an email when an operator begins to act as a member.",
+    )
 
 
 class NewOrganization(RequestModel):
@@ -50,6 +54,9 @@ class OrganizationOut(WireModel):
     description: str
     timezone: str
     plan: str
+    mails_impersonations: bool = Field(
+        description="Whether the owners get an email when an operator begins to act as a member."
+    )
 
 
 class Seat(WireModel):
@@ -166,7 +173,71 @@ class ImpersonationCandidates(WireModel):
     members: list[ImpersonationCandidate]
 
 
-class Impersonation(WireModel):
+class ImpersonationIn(RequestModel):
     """`id` of a membership; null ends the impersonation."""
 
     id: MemberId | None
+    reason: VisibleName | None = Field(
+        default=None,
+        min_length=3,
+        max_length=500,
+        description="Why. The organization's owners and the console show it.",
+        examples=["Support request 4711: the calendar stays empty"],
+    )
+
+
+class Impersonation(WireModel):
+    """`id` of a membership; null: nobody is impersonated any longer."""
+
+    id: MemberId | None
+    ends_at: WireTime | None = Field(description="When it ends by itself; null for none.")
+
+
+class SeatFound(WireModel):
+    """A seat of a person; `POST /user/impersonate` takes its id."""
+
+    id: MemberId
+    role: WireRole
+    disabled: bool
+    organization_id: OrganizationId
+    organization_name: str
+
+
+class FoundPerson(WireModel):
+    """A person with an account on this server."""
+
+    id: UserId
+    email: str
+    name: str
+    created_at: WireTime
+    activated_at: WireTime | None = Field(description="Null: the address was never proven.")
+    is_super_admin: bool
+    sessions: int = Field(description="How many sessions are open.")
+    last_used_at: WireTime | None = Field(
+        description="When an open session was last used; null without one."
+    )
+    seats: list[SeatFound]
+
+
+class PeopleFound(WireModel):
+    """A page of people, by address."""
+
+    people: list[FoundPerson]
+    next_cursor: str | None
+
+
+class FoundOrganization(WireModel):
+    """An organization on this server."""
+
+    id: OrganizationId
+    name: str
+    plan: str
+    created_at: WireTime
+    members: int = Field(description="How many seats are open.")
+
+
+class OrganizationsFound(WireModel):
+    """A page of organizations, by name."""
+
+    organizations: list[FoundOrganization]
+    next_cursor: str | None

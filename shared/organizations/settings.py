@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Session
 
-from shared.audit.entries import Action, Actor
+from shared.audit.entries import FIELDS, Action, Actor
 from shared.audit.record import record
 from shared.core.config import settings
 from shared.core.errors import FieldProblem, InvalidInput
@@ -69,15 +69,19 @@ def change_organization(session: Session, actor: Actor, change: OrganizationIn) 
         problem = FieldProblem(
             "name",
             "missing",
-            "There is nothing to change. Send a name, a description or a time zone.",
+            "There is nothing to change. Send at least one field.",
         )
         raise InvalidInput(
-            "There is nothing to change. Send a name, a description or a time zone.",
+            "There is nothing to change. Send at least one field.",
             problems=[problem],
         )
     organization_id = actor.organization
     changed = queries.CHANGE_ORGANIZATION.one(session, organization_id, to_json(values))
-    recorded = {"timezone": change.timezone} if change.timezone else None
+    recorded = {
+        name: value
+        for name, value in change.model_dump(by_alias=True, exclude_none=True).items()
+        if name in FIELDS
+    }
     record(session, actor, Action.ORGANIZATION_UPDATED, organization_id, after=recorded)
     return OrganizationOut.model_validate(changed)
 

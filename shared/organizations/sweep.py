@@ -11,6 +11,8 @@ from shared.db.sweep import PAGE_SIZE, Deletion
 
 KEPT = timedelta(days=30)
 """How long an account waits to be activated; links that are emailed meanwhile stay valid."""
+IMPERSONATIONS_KEPT = timedelta(days=400)
+"""How long the reason of an impersonation is kept."""
 
 
 class Hour(NamedTuple):
@@ -39,6 +41,11 @@ _OLD_RATE_LIMITS = Deletion(
     "old_rate_limits",
     table=sql("rate_limits"),
     lapsed=sql("window_started_at <= now() - interval '1 day'"),
+)
+_OLD_IMPERSONATIONS = Deletion(
+    "old_impersonations",
+    table=sql("impersonations"),
+    lapsed=sql("ends_at <= now() - make_interval(days => {days})", days=IMPERSONATIONS_KEPT.days),
 )
 
 
@@ -117,6 +124,11 @@ def delete_old_invitations() -> int:
 def delete_expired_offers() -> int:
     """Delete offers of ownership that have expired."""
     return _EXPIRED_OFFERS.in_pages()
+
+
+def delete_old_impersonations() -> int:
+    """Delete impersonations 400 days after they ended."""
+    return _OLD_IMPERSONATIONS.in_pages()
 
 
 def forget_never_activated() -> int:

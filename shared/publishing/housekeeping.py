@@ -33,6 +33,7 @@ from shared.media.sweep_queries import unneeded_files
 from shared.organizations.sweep import (
     delete_expired_idempotency_keys,
     delete_expired_offers,
+    delete_old_impersonations,
     delete_old_invitations,
     delete_old_rate_limits,
     forget_never_activated,
@@ -64,6 +65,7 @@ STEPS: tuple[Callable[[], int], ...] = (
     delete_old_pauses,
     delete_expired_reports,
     delete_old_rate_limits,
+    delete_old_impersonations,
     delete_old_mailed_codes,
     delete_old_challenges,
     delete_old_sessions,

@@ -43,6 +43,12 @@ class Attempt(Base):
         ),
         Index("ix_attempts_root_id", "root_id", "started_at"),
         Index(
+            "ix_attempts_finished_at",
+            "finished_at",
+            "id",
+            postgresql_where=text("finished_at is not null"),
+        ),
+        Index(
             "ix_attempts_named_host",
             "organization_id",
             postgresql_where=text("finished_at is null and named_host is not null"),

@@ -34,6 +34,7 @@ from shared.access.counts import count_in_memory
 from shared.access.crossing import Arrival, check_arrival
 from shared.access.errors import (
     ImpersonationOver,
+    ImpersonationRefused,
     OrganizationGone,
     RateLimitReached,
 )
@@ -81,7 +82,7 @@ def guard(rule: Rule) -> Callable[[Request], Awaitable[None]]:
         except OrganizationGone:
             _remove_named(request, cookies.ORGANIZATION)
             raise
-        except ImpersonationOver:
+        except (ImpersonationOver, ImpersonationRefused):
             _remove_named(request, cookies.IMPERSONATE)
             raise
 

@@ -49,6 +49,7 @@ FOREIGN: dict[str, Uses] = {
         # Whether who began to connect may still do so.
         reads={
             "api_keys",
+            "impersonations",
             "members",
             "oauth_apps",
             "oauth_grants",
@@ -73,6 +74,7 @@ FOREIGN: dict[str, Uses] = {
     "access": Uses(
         reads={
             "factors",
+            "impersonations",
             "members",
             "oauth_apps",
             "organizations",

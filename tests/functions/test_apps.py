@@ -38,7 +38,7 @@ from shared.organizations.models import Member, Organization, Role
 from tests.builders import a_member, an_actor, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
-from tests.gateway import Answer, Gateway, as_member, by_key, put_app_secret
+from tests.gateway import Answer, Gateway, as_member, by_key, in_place_of, put_app_secret
 
 BACK = "https://newsroom.example/connected?from=roost"
 LOOPBACK = "http://127.0.0.1:8976/callback"
@@ -398,11 +398,8 @@ class TestDecide:
     def test_nobody_consents_as_somebody_else(
         self, session: Session, browser: Gateway, member: Member, static: AProgram
     ) -> None:
-        session.execute(update(User).where(User.id == member.user_id).values(is_super_admin=True))
-        other = a_member(session, an_organization(session))
-        headers = {"impersonate": str(other.id), "showorg": str(other.organization_id)}
         body = static.asks() | {"action": "approve"}
-        answer = browser.post("/oauth/authorize", body, headers=headers)
+        answer = in_place_of(app, session, member).post("/oauth/authorize", body)
         assert (answer.status, answer.json["code"]) == (403, "not_in_their_place")
         assert session.scalars(select(OAuthCode)).all() == []
 

@@ -5,18 +5,19 @@ from datetime import timedelta
 import boto3
 import pytest
 import time_machine
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session as DbSession
 
 from functions.apps.app import app as oauth
 from functions.channels.app import app as integrations
 from functions.identity.app import app
+from shared.identity.models import Session as LoginSession
 from shared.identity.models import User
 from shared.organizations.models import ApiKey, Member
 from shared.web.cookies import PLAIN_RENEW_ENDS
-from tests.builders import PASSWORD, a_member, a_user, an_organization
+from tests.builders import PASSWORD, a_member, an_operator, an_organization
 from tests.conftest import Configure
-from tests.gateway import Gateway, as_member, put_app_secret
+from tests.gateway import STRONG, Gateway, as_member, put_app_secret
 
 SITE = "https://roost.example"
 FOREIGN = {"sec-fetch-site": "same-site", "origin": "https://evil.roost.example"}
@@ -199,12 +200,14 @@ class TestGoneChoice:
     def test_over_impersonation_removes_its_cookie(
         self, session: DbSession, member: Member
     ) -> None:
-        admin = a_member(session, an_organization(session), a_user(session, is_super_admin=True))
+        admin = an_operator(session)
         browser = signed_in(session, admin)
-        assert browser.post("/user/impersonate", {"id": str(member.id)}).status == 200
+        session.execute(update(LoginSession).values(methods=STRONG))
+        body = {"id": str(member.id), "reason": "A support request"}
+        assert browser.post("/user/impersonate", body).status == 200
         member.disabled = True
         session.flush()
         refused = browser.post("/user/personal", {"fullname": "Ada Lovelace"})
-        assert (refused.status, refused.json["code"]) == (403, "impersonation_over")
+        assert (refused.status, refused.json["code"]) == (401, "impersonation_over")
         assert set(refused.cookies) == {"impersonate"}
         assert browser.get("/user/self").json["id"] == str(admin.user_id)

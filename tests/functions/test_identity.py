@@ -732,39 +732,6 @@ class TestLogout:
         assert browser.post("/user/logout").status == 200
 
 
-class TestImpersonation:
-    def test_super_admin_acts_as_a_member(self, session: DbSession, member: Member) -> None:
-        admin = a_member(session, an_organization(session), a_user(session, is_super_admin=True))
-        gateway = as_member(app, session, admin)
-        email = session.get_one(User, member.user_id).email
-        (found,) = gateway.get("/user/impersonate", query={"name": email}).json["members"]
-        assert found["id"] == str(member.id)
-        gateway.post("/user/impersonate", {"id": found["id"]})
-        own = gateway.get("/user/self").json
-        assert (own["email"], own["impersonate"]) == (email, True)
-        assert own["orgId"] == str(member.organization_id)
-        gateway.post("/user/impersonate", {"id": None})
-        assert not gateway.get("/user/self").json["impersonate"]
-
-    def test_every_request_made_so_is_logged(
-        self, session: DbSession, member: Member, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        admin = a_member(session, an_organization(session), a_user(session, is_super_admin=True))
-        gateway = as_member(app, session, admin)
-        gateway.headers["impersonate"] = str(member.id)
-        gateway.get("/user/self")
-        (record,) = [each for each in caplog.records if each.message == "session.impersonated"]
-        assert record.__dict__["by"] == str(admin.user_id)
-        assert record.__dict__["user_id"] == str(member.user_id)
-
-    def test_nobody_else_does(self, session: DbSession, member: Member) -> None:
-        stranger = a_member(session, an_organization(session))
-        gateway = as_member(app, session, stranger)
-        refused = gateway.get("/user/self", headers={"impersonate": str(member.id)})
-        assert (refused.status, refused.json["code"]) == (403, "impersonation_over")
-        assert gateway.get("/user/impersonate", query={"name": "a"}).status == 403
-
-
 class TestApiKeys:
     def test_key_is_shown_once_and_works_until_revoked(
         self, session: DbSession, member: Member

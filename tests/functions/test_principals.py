@@ -218,7 +218,7 @@ def test_naming_what_one_has_no_seat_in_reaches_nothing(world: World, kind: str)
     if kind == "organization":
         named, code = {"showorg": str(world.foreign.organization.id)}, "organization_gone"
     else:
-        named, code = {"impersonate": str(world.foreign.member.id)}, "impersonation_over"
+        named, code = {"impersonate": str(world.foreign.member.id)}, "impersonation_refused"
     before = fingerprint(world.session)
     for app, method, path, rule in GUARDED:
         if rule.personal:

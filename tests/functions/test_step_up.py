@@ -11,10 +11,10 @@ from shared.identity.models import Factor, FactorKind, User
 from shared.identity.passwords import is_password
 from shared.identity.sessions import hold_session
 from shared.organizations.models import Member
-from tests.builders import PASSWORD, a_member, a_user, an_organization
+from tests.builders import PASSWORD, a_member, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
-from tests.gateway import Gateway, put_app_secret
+from tests.gateway import Gateway, in_place_of, put_app_secret
 from tests.mails import make_mails_queue, sent_mails, verify_sender
 
 KEYS = "/user/api-key"
@@ -140,11 +140,7 @@ class TestConfirm:
     def test_super_admin_does_none_of_it_in_another_place(
         self, session: DbSession, member: Member
     ) -> None:
-        admin = a_member(session, an_organization(session), a_user(session, is_super_admin=True))
-        browser = Gateway(app)
-        body = {"email": session.get_one(User, admin.user_id).email, "password": PASSWORD}
-        browser.post("/auth/login", body)
-        browser.post("/user/impersonate", {"id": str(member.id)})
+        browser = in_place_of(app, session, member)
         for method, path in (
             ("POST", KEYS),
             ("POST", "/user/confirm"),

@@ -22,7 +22,7 @@ from shared.organizations.models import ApiKey, Member, Organization, Role
 from tests.builders import a_customer, a_member, a_user, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
-from tests.gateway import Gateway, as_member, by_grant, by_key
+from tests.gateway import Gateway, as_member, by_grant, by_key, in_place_of
 
 
 @pytest.fixture(autouse=True)
@@ -330,9 +330,7 @@ class TestLevel:
     def test_an_administrator_in_their_place_does_not(
         self, session: Session, organization: Organization, owner: Member
     ) -> None:
-        operator = a_member(session, an_organization(session), a_user(session, is_super_admin=True))
-        gateway = as_member(app, session, operator)
-        gateway.headers["impersonate"] = str(owner.id)
+        gateway = in_place_of(app, session, owner)
         member = a_seat(session, organization)
         for answer in (
             gateway.put(path_of(member), {"role": "VIEWER"}),

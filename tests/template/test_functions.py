@@ -21,7 +21,9 @@ PATHS = {
         "/notifications/*",
         "/customers/*",
         "/app/ownership/*",
+        "/announcements/*",
     ],
+    "AdminFunction": ["/admin/*"],
     "PostsFunction": ["/posts/*", "/app/posts/*"],
     "ChannelsFunction": ["/integrations/*", "/app/integrations/social/*"],
     "MediaFunction": ["/media/*"],
@@ -34,7 +36,7 @@ PATHS = {
     "McpFunction": ["/mcp/*", "/api/mcp/*"],
     "RootFunction": [
         *("/", "/health", "/health/ready", "/docs/*", "/openapi.json"),
-        "/.well-known/security.txt",
+        *("/.well-known/security.txt", "/monitor/*"),
     ],
 }
 # Variables that Powertools reads, not we.

@@ -31,7 +31,15 @@ OF_THE_RESOURCE_ITSELF = {"TokenKey", "AlarmKey"}
 POWERS = {
     "DatabasePolicy": {
         *("IdentityFunction", "OrganizationsFunction", "PostsFunction", "ChannelsFunction"),
-        *("MediaFunction", "RootFunction", "PrepareFunction", "Publish", "Stage", "Variants"),
+        *(
+            "AdminFunction",
+            "MediaFunction",
+            "RootFunction",
+            "PrepareFunction",
+            "Publish",
+            "Stage",
+            "Variants",
+        ),
         *("DeadLetter", "ReconcileFunction", "TokenRefreshFunction", "DigestFunction"),
         *("AutomationFunction", "PublicApiFunction", "AppsFunction", "McpFunction"),
         *("DeliverWebhooks", "Mails"),
@@ -65,7 +73,7 @@ POWERS = {
 SECRETS = {
     "AppSecret": {
         *("IdentityFunction", "OrganizationsFunction", "PostsFunction", "ChannelsFunction"),
-        *("MediaFunction", "AutomationFunction", "AppsFunction"),
+        *("AdminFunction", "MediaFunction", "AutomationFunction", "AppsFunction"),
         "MigrateFunction",  # which adds what it lacks
     },
     "DatabaseCluster": {"MigrateFunction"},  # the administrator's

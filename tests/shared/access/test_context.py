@@ -23,6 +23,7 @@ from shared.access.context import (
 from shared.access.errors import (
     FreshLoginNeeded,
     ImpersonationOver,
+    ImpersonationRefused,
     KeyReadsOnly,
     NoApiKey,
     NoOrganization,
@@ -30,6 +31,7 @@ from shared.access.errors import (
     NotSignedIn,
     OrganizationGone,
     RoleTooLow,
+    SecondFactorNeeded,
     UnknownApiKey,
     UnknownGrant,
 )
@@ -43,10 +45,18 @@ from shared.core.reach import Reach
 from shared.identity.errors import SessionOver
 from shared.identity.models import Factor, FactorKind, Method, User
 from shared.organizations.models import ApiKey, Member, Role
-from tests.builders import a_member, a_user, an_organization
+from tests.builders import a_member, a_user, an_operator, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
-from tests.gateway import as_member, by_grant, by_key, put_app_secret
+from tests.gateway import (
+    STRONG,
+    as_member,
+    as_operator,
+    by_grant,
+    by_key,
+    in_place_of,
+    put_app_secret,
+)
 
 ANY = Rule(Who.VIEWER, consent=True)
 WRITES = Rule(Who.VIEWER, consent=True, writes=True)
@@ -70,6 +80,14 @@ def signed_in(session: DbSession, member: Member, **also: str | None) -> Credent
         access_token=gateway.headers["auth"],
         **{"organization": gateway.headers["showorg"], **also},
     )
+
+
+def in_their_place(
+    session: DbSession, member: Member, operator: Member | None = None, **columns: Any
+) -> Credentials:
+    """Return the credentials of a super admin who acts as `member`."""
+    headers = in_place_of(None, session, member, operator, **columns).headers
+    return Credentials(access_token=headers["auth"], impersonate=headers["impersonate"])
 
 
 def with_key(session: DbSession, member: Member, **also: Any) -> Credentials:
@@ -188,24 +206,43 @@ class TestSession:
         personal = ask(session, credentials, Rule(Who.VIEWER, personal=True))
         assert personal.member.organization_id == member.organization_id
 
-    def test_impersonation_without_a_right_is_refused_instead_of_ignored(
+    def test_impersonation_that_is_over_is_refused_instead_of_ignored(
         self, session: DbSession, member: Member
     ) -> None:
         """Finding 2.16: an impersonation that is over went on as the caller, also for writes."""
-        admin = a_member(session, an_organization(session), a_user(session, is_super_admin=True))
-        credentials = signed_in(session, admin, impersonate=str(member.id))
+        admin = an_operator(session)
+        credentials = in_their_place(session, member, admin)
         assert ask(session, credentials).member.impersonated_by == admin.user_id
-        session.execute(
-            text("update members set disabled = true where id = :id"), {"id": member.id}
-        )
-        with pytest.raises(ImpersonationOver):
+        for over in (
+            "update members set disabled = true where id = :member",
+            "update impersonations set ended_at = now()",
+            "update impersonations set ends_at = now()",
+            "update impersonations set session_id = gen_random_uuid()",
+            "update users set is_super_admin = false",
+        ):
+            with session.begin_nested() as tried:
+                session.execute(text(over), {"member": member.id} if ":member" in over else {})
+                refusal = ImpersonationRefused if "is_super_admin" in over else ImpersonationOver
+                with pytest.raises(refusal):
+                    ask(session, credentials)
+                alone = ask(session, credentials, Rule(Who.VIEWER, personal=True)).member
+                assert (alone.user_id, alone.impersonated_by) == (admin.user_id, None)
+                tried.rollback()
+        assert ask(session, credentials).member.user_id == member.user_id
+
+    def test_impersonation_ends_after_an_hour(self, session: DbSession, member: Member) -> None:
+        credentials = in_their_place(session, member, ends_at=clock.now() - timedelta(seconds=1))
+        with pytest.raises(ImpersonationOver) as refused:
             ask(session, credentials)
-        alone = ask(session, credentials, Rule(Who.VIEWER, personal=True)).member
-        assert (alone.user_id, alone.impersonated_by) == (admin.user_id, None)
-        nobody_special = signed_in(session, member, impersonate=str(admin.id))
-        session.execute(text("update members set disabled = false"))
+        assert refused.value.status == 401
+
+    def test_only_the_chosen_member_is_impersonated(
+        self, session: DbSession, member: Member
+    ) -> None:
+        other = a_member(session, an_organization(session))
+        credentials = in_their_place(session, member)
         with pytest.raises(ImpersonationOver):
-            ask(session, nobody_special)
+            ask(session, replace(credentials, impersonate=str(other.id)))
 
     def test_token_ends_after_a_quarter_of_an_hour(
         self, session: DbSession, member: Member
@@ -309,12 +346,14 @@ class TestProof:
         ask(session, signed_in(session, member), self.FRESH)
 
     def test_nobody_does_it_in_another_place(self, session: DbSession, member: Member) -> None:
-        admin = a_member(session, an_organization(session), a_user(session, is_super_admin=True))
-        credentials = signed_in(session, admin, impersonate=str(member.id))
-        with pytest.raises(NotInTheirPlace):
-            ask(session, credentials, self.FRESH)
-        with pytest.raises(NotInTheirPlace):
-            ask(session, credentials, Rule(Who.VIEWER, person=True, self_only=True))
+        credentials = in_their_place(session, member)
+        for rule in (
+            self.FRESH,
+            Rule(Who.VIEWER, person=True, self_only=True),
+            Rule(Who.VIEWER, action=Action.DELETE),
+        ):
+            with pytest.raises(NotInTheirPlace):
+                ask(session, credentials, rule)
 
     def test_session_ends_after_its_longest_life(self, session: DbSession, member: Member) -> None:
         credentials = signed_in(session, member)
@@ -550,12 +589,23 @@ class TestRule:
     def test_super_admin_may_act_as_a_member_and_nobody_else(
         self, session: DbSession, member: Member
     ) -> None:
-        admin = a_member(session, an_organization(session), a_user(session, is_super_admin=True))
-        found = ask(session, signed_in(session, admin, impersonate=str(member.id))).member
+        admin = an_operator(session)
+        found = ask(session, in_their_place(session, member, admin)).member
         assert found.user_id == member.user_id
         assert found.impersonated_by == admin.user_id
-        with pytest.raises(ImpersonationOver):
+        with pytest.raises(ImpersonationRefused):
             ask(session, signed_in(session, member, impersonate=str(admin.id)))
+
+    def test_super_admin_needs_a_second_factor(self, session: DbSession, member: Member) -> None:
+        admin = an_operator(session)
+        operates = Rule(Who.SUPER_ADMIN, person=True)
+        with pytest.raises(SecondFactorNeeded):
+            ask(session, signed_in(session, admin), operates)
+        token = as_operator(None, session, admin).headers["auth"]
+        assert ask(session, Credentials(token), operates).member.user_id == admin.user_id
+        strong = as_member(None, session, member, methods=STRONG).headers["auth"]
+        with pytest.raises(RoleTooLow):
+            ask(session, Credentials(strong), operates)
 
 
 class TestFlag:

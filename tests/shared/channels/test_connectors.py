@@ -25,10 +25,9 @@ from shared.channels.errors import MayNotConnect, NotStarted
 from shared.channels.models import Channel, OAuthState
 from shared.core.ids import new_id
 from shared.core.reach import Reach
-from shared.identity.tokens import SessionClaims, sign_access_token
 from shared.organizations.models import Member, Role
-from tests.builders import a_member, a_session, a_user, an_organization
-from tests.gateway import by_grant, by_key, put_app_secret
+from tests.builders import a_member, a_user, an_organization
+from tests.gateway import by_grant, by_key, in_place_of, put_app_secret
 from tests.shared.channels.builders import a_connector
 from tests.shared.channels.platforms import BLUESKY_FIELDS, bluesky, linkedin, mastodon
 
@@ -50,6 +49,8 @@ OF_THE_PROOF = {
         "signed out": "update sessions set revoked_at = now() where id = :session_id",
         "no super admin": "update users set is_super_admin = false where id = :impersonated_by",
         "deleted": "update users set deleted_at = now() where id = :impersonated_by",
+        "ended": "update impersonations set ended_at = now() where session_id = :session_id",
+        "over": "update impersonations set ends_at = now() where session_id = :session_id",
     },
     "key": {
         "revoked": "update api_keys set revoked_at = now() where id = :api_key_id",
@@ -98,10 +99,8 @@ def connector(session: Session, member: Member, kind: str) -> Connector:
 
 
 def _impersonating(session: Session, member: Member) -> Credentials:
-    admin = a_user(session, is_super_admin=True)
-    session_id = a_session(session, admin.id)
-    token = sign_access_token(SessionClaims(admin.id, session_id))
-    return Credentials(access_token=token, impersonate=str(member.id))
+    headers = in_place_of(None, session, member).headers
+    return Credentials(access_token=headers["auth"], impersonate=headers["impersonate"])
 
 
 def begin(who: Connector, slug: str) -> str:
