@@ -42,7 +42,7 @@ FOREIGN: dict[str, Uses] = {
     ),
     "apps": Uses(reads={"members", "organizations", "users"}, writes=set()),
     "organizations": Uses(
-        reads={"challenges"},
+        reads={"challenges", "sessions"},  # what super admins see of people
         writes={"users"},  # accounts that were never activated go with their organizations
     ),
     "channels": Uses(
