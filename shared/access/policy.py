@@ -308,7 +308,7 @@ _GIVES_SEATS = Rule(Who.ADMIN, person=True, self_only=True, fresh=True)
 _INVITES = replace(_GIVES_SEATS, rate=INVITATIONS, reads_profile=True)
 ORGANIZATIONS = {
     "GET /settings/organization": Rule(Who.VIEWER),
-    # It decides whether the owners are told of impersonations.
+    # It decides whether the owners get an email about impersonations.
     "PUT /settings/organization": Rule(Who.ADMIN, self_only=True),
     "GET /settings/shortlink": Rule(Who.ADMIN),
     "POST /settings/shortlink": Rule(Who.ADMIN),

@@ -36,7 +36,7 @@ from tests.conftest import Configure
 from tests.functions.test_organizations import a_notification
 from tests.functions.test_principals import GUARDED, World
 from tests.functions.test_tenancy import Theirs
-from tests.gateway import as_member, by_key, put_app_secret
+from tests.gateway import as_operator, by_key, put_app_secret
 from tests.shared.channels.builders import BLUESKY, a_bluesky_channel, set_up_platforms
 
 NOBODY_MAY_LOG = "Nobody may log this"
@@ -99,7 +99,7 @@ class TestRequests:
         def fail(*_: object, **__: object) -> None:
             raise RuntimeError("broken")
 
-        make = {"person": as_member, "key": by_key}[kind]
+        make = {"person": as_operator, "key": by_key}[kind]
         headers = make(None, world.session, world.member).headers
         walked = 0
         for app, method, path, rule in GUARDED:
@@ -137,7 +137,7 @@ class TestRequests:
         self, kind: str, world: World, log_lines: io.StringIO
     ) -> None:
         """Finding 7.16: people who may read logs need not be allowed to read posts."""
-        make = {"person": as_member, "key": by_key}[kind]
+        make = {"person": as_operator, "key": by_key}[kind]
         headers = make(None, world.session, world.member).headers
         written = 0
         for app, method, path, _ in GUARDED:

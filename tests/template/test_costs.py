@@ -79,7 +79,7 @@ def test_every_row_follows_its_parameter(declared: dict[str, Any]) -> None:
     alone = _bill(declared, "prod", DatabaseStandby="false")["capacity"].dollars
     assert alone == pytest.approx(prod["capacity"].dollars / 2)
     assert dev["snapshots"].dollars == 0
-    assert prod["snapshots"].dollars == pytest.approx(10 * HOURS * 3600 * 0.0000015046)
+    assert prod["snapshots"].dollars == pytest.approx(11 * HOURS * 3600 * 0.0000015046)
     mailed = _bill(declared, "dev", MailTransport="smtp", SmtpHost="mail.example.com")
     assert mailed["secrets"].dollars == pytest.approx(dev["secrets"].dollars + 0.4)
     detailed = _bill(declared, "dev", DetailedRouteMetrics="on")["metrics"].dollars

@@ -201,7 +201,7 @@ class TestSnapshots:
             template, code="code", layers="one", parameters={**parameters, "Release": "b" * 64}
         )
         aliases = {n for n, found in before.items() if found["Type"] == "AWS::Lambda::Alias"}
-        assert len(_versions(before)) == len(aliases) == 12
+        assert len(_versions(before)) == len(aliases) == 13
         assert _versions(before) == _versions(same)
         assert not _versions(before) & _versions(after)
 
