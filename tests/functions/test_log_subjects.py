@@ -99,7 +99,7 @@ class TestRequests:
         def fail(*_: object, **__: object) -> None:
             raise RuntimeError("broken")
 
-        make = {"person": as_operator, "key": by_key}[kind]
+        make: Any = {"person": as_operator, "key": by_key}[kind]
         headers = make(None, world.session, world.member).headers
         walked = 0
         for app, method, path, rule in GUARDED:
@@ -137,7 +137,7 @@ class TestRequests:
         self, kind: str, world: World, log_lines: io.StringIO
     ) -> None:
         """Finding 7.16: people who may read logs need not be allowed to read posts."""
-        make = {"person": as_operator, "key": by_key}[kind]
+        make: Any = {"person": as_operator, "key": by_key}[kind]
         headers = make(None, world.session, world.member).headers
         written = 0
         for app, method, path, _ in GUARDED:
