@@ -10,7 +10,7 @@ from shared.core.ids import UserId
 from shared.core.page import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from shared.identity.schemas import SessionsEnded
 from shared.organizations import directory
-from shared.organizations.schemas import OrganizationsFound, PeopleFound
+from shared.organizations.schemas import OrganizationPage, PersonPage
 from shared.publishing import failures
 from shared.publishing.schemas import (
     FailureList,
@@ -36,7 +36,7 @@ admin = Router(prefix="/admin", tags=["Operators"])
 @admin.get("/people")
 def find_people(
     session: Reading, search: Words = "", cursor: Cursor = None, limit: Limit = DEFAULT_PAGE_SIZE
-) -> PeopleFound:
+) -> PersonPage:
     """Search the people of the server, with their seats and open sessions, by address."""
     return directory.search_people(session, search, cursor=cursor, limit=limit)
 
@@ -50,7 +50,7 @@ def end_sessions_of_person(user_id: UserId, member: Acting, session: Writing) ->
 @admin.get("/organizations")
 def find_organizations(
     session: Reading, search: Words = "", cursor: Cursor = None, limit: Limit = DEFAULT_PAGE_SIZE
-) -> OrganizationsFound:
+) -> OrganizationPage:
     """Search the organizations of the server, by name."""
     return directory.search_organizations(session, search, cursor=cursor, limit=limit)
 

@@ -10,17 +10,17 @@ from shared.core.ids import UserId
 from shared.core.page import read_cursor, write_cursor
 from shared.organizations import directory_queries as queries
 from shared.organizations.schemas import (
-    FoundOrganization,
-    FoundPerson,
-    OrganizationsFound,
-    PeopleFound,
+    ListedOrganization,
+    ListedPerson,
+    OrganizationPage,
+    PersonPage,
     SeatFound,
 )
 
 _FIRST = UUID(int=0)
 
 
-def search_people(session: Session, words: str, *, cursor: str | None, limit: int) -> PeopleFound:
+def search_people(session: Session, words: str, *, cursor: str | None, limit: int) -> PersonPage:
     """List a page of people by address: those whose address or name contains the words, or whose id they are.
 
     Raises:
@@ -32,15 +32,15 @@ def search_people(session: Session, words: str, *, cursor: str | None, limit: in
     seats: dict[UserId, list[SeatFound]] = defaultdict(list)
     for seat in queries.LIST_SEATS_OF_PEOPLE.all(session, [row.id for row in page]) if page else ():
         seats[seat.user_id].append(SeatFound.model_validate(seat))
-    return PeopleFound(
-        people=[FoundPerson(**row._asdict(), seats=seats[row.id]) for row in page],
+    return PersonPage(
+        people=[ListedPerson(**row._asdict(), seats=seats[row.id]) for row in page],
         next_cursor=write_cursor(page[-1].email) if more else None,
     )
 
 
 def search_organizations(
     session: Session, words: str, *, cursor: str | None, limit: int
-) -> OrganizationsFound:
+) -> OrganizationPage:
     """List a page of organizations by name: those whose name contains the words, or whose id they are.
 
     Raises:
@@ -54,8 +54,8 @@ def search_organizations(
         session, _pattern(words), _id(words), after_name, after_id, limit + 1
     )
     page, more = rows[:limit], len(rows) > limit
-    return OrganizationsFound(
-        organizations=[FoundOrganization.model_validate(row) for row in page],
+    return OrganizationPage(
+        organizations=[ListedOrganization.model_validate(row) for row in page],
         next_cursor=write_cursor(page[-1].name, str(page[-1].id)) if more else None,
     )
 

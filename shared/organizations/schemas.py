@@ -203,7 +203,7 @@ class SeatFound(WireModel):
     organization_name: str
 
 
-class FoundPerson(WireModel):
+class ListedPerson(WireModel):
     """A person with an account on this server."""
 
     id: UserId
@@ -219,14 +219,14 @@ class FoundPerson(WireModel):
     seats: list[SeatFound]
 
 
-class PeopleFound(WireModel):
+class PersonPage(WireModel):
     """A page of people, by address."""
 
-    people: list[FoundPerson]
+    people: list[ListedPerson]
     next_cursor: str | None
 
 
-class FoundOrganization(WireModel):
+class ListedOrganization(WireModel):
     """An organization on this server."""
 
     id: OrganizationId
@@ -236,8 +236,8 @@ class FoundOrganization(WireModel):
     members: int = Field(description="How many seats are open.")
 
 
-class OrganizationsFound(WireModel):
+class OrganizationPage(WireModel):
     """A page of organizations, by name."""
 
-    organizations: list[FoundOrganization]
+    organizations: list[ListedOrganization]
     next_cursor: str | None

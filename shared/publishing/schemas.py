@@ -19,7 +19,9 @@ class PeriodQuery(WireModel):
 class FailureQuery(PeriodQuery):
     """Which failures to list; a filter that is left out excludes nothing."""
 
-    platform: str | None = Field(default=None, max_length=100, examples=["mastodon"])
+    platform: str | None = Field(
+        default=None, max_length=100, description="A platform's name.", examples=["mastodon"]
+    )
     email: str | None = Field(
         default=None, max_length=320, description="The address of the post's author."
     )

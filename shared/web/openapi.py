@@ -53,9 +53,11 @@ TAGS = {
     "Webhooks": "Webhooks that receive events about posts, and the log of deliveries.",
     "Customers": "The clients that channels belong to, if an organization posts for others.",
     "Notifications": "Notifications to members.",
+    "Announcements": "What the operators of the server tell its members.",
     "Organization": "The organization and its team.",
     "User": "The signed-in user: profile, sessions, emails, API keys.",
     "Signing in": "Accounts: register, sign in and out, reset passwords.",
+    "Operators": "For super admins: people, organizations, failed posts of the whole server.",
     "Running": "Whether the system is running, and what it can do.",
 }
 _SECURITY = {
@@ -169,6 +171,8 @@ _PARAMETERS = {
     "response_type": "`code`.",
     "scope": "The requested scopes: `mcp:read`, `mcp:write` or both, separated by a space.",
     "session_id": "A session's id.",
+    "announcement_id": "An announcement's id, from `GET /announcements`.",
+    "queue": "The name of a queue: `publish`.",
     "login_id": "A login's id.",
     "startDate": "The start, inclusive.",
     "state": "Only this state.",
@@ -182,6 +186,7 @@ _PARAMETERS = {
 }
 _WHAT_TAKES_TOKENS = "The path of the protected resource, such as `mcp`."
 _ROUTE_PARAMETERS = {
+    ("/admin/people/{user_id}/sessions", "user_id"): "A person's id, from `GET /admin/people`.",
     ("/.well-known/oauth-authorization-server/{name}", "name"): _WHAT_TAKES_TOKENS,
     ("/.well-known/oauth-protected-resource/{name}", "name"): _WHAT_TAKES_TOKENS,
     (
