@@ -29,7 +29,7 @@ from shared.organizations.sweep import delete_expired_offers, delete_old_invitat
 from tests.builders import a_customer, a_member, a_user, an_organization
 from tests.conftest import Configure
 from tests.counting import count_statements
-from tests.gateway import Gateway, as_member
+from tests.gateway import Gateway, as_member, in_place_of
 from tests.mails import make_mails_queue, sent_mails, verify_sender
 
 BROWSER = {"accept": "text/html"}
@@ -318,9 +318,7 @@ class TestJoin:
     def test_in_another_place_nobody_joins(self, session: Session, by_owner: Gateway) -> None:
         token = invite(by_owner, link=True, email=None)
         target = a_member(session, an_organization(session))
-        operator = a_member(session, an_organization(session), a_user(session, is_super_admin=True))
-        gateway = as_member(identity, session, operator)
-        gateway.headers["impersonate"] = str(target.id)
+        gateway = in_place_of(identity, session, target)
         answer = gateway.post("/user/join-org", {"org": token})
         assert answer.json["code"] == "not_in_their_place"
 
