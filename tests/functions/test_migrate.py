@@ -72,7 +72,7 @@ class TestHandler:
         answer = handler({}, a_context())
         assert answer["revision"] == migrate.current(empty_database) is not None
 
-    def test_adds_a_pepper_to_a_secret_without_one(self, empty_database: Connection) -> None:
+    def test_adds_a_pepper_to_a_secret_without_one(self, migrated_database: Connection) -> None:
         """Passwords have one since a later version than the first: nobody has to add it by hand."""
         added = []
         for _ in range(2):
@@ -193,16 +193,16 @@ class TestHandler:
         assert migrate.differences(empty_database) == []
 
     def test_schema_newer_than_the_code_is_left_alone(
-        self, empty_database: Connection, cloudformation: respx.MockRouter
+        self, migrated_database: Connection, cloudformation: respx.MockRouter
     ) -> None:
         handler(UPDATE, a_context())
-        empty_database.execute(text("UPDATE alembic_version SET version_num = 'fromthefuture'"))
-        empty_database.commit()
+        migrated_database.execute(text("UPDATE alembic_version SET version_num = 'fromthefuture'"))
+        migrated_database.commit()
         handler(UPDATE, a_context())
         assert told(cloudformation)["Status"] == "SUCCESS"
-        assert migrate.current(empty_database) == "fromthefuture"
+        assert migrate.current(migrated_database) == "fromthefuture"
 
-    def test_answer_is_tried_again(self, empty_database: Connection) -> None:
+    def test_answer_is_tried_again(self, migrated_database: Connection) -> None:
         with respx.mock() as router:
             route = router.put(url__startswith=ANSWERS_TO)
             route.side_effect = [
@@ -213,7 +213,7 @@ class TestHandler:
             handler(UPDATE, a_context())
             assert route.call_count == 3
 
-    def test_nobody_to_answer_is_an_error(self, empty_database: Connection) -> None:
+    def test_nobody_to_answer_is_an_error(self, migrated_database: Connection) -> None:
         with respx.mock() as router, pytest.raises(DeploymentNotAnswered):
             router.put(url__startswith=ANSWERS_TO).mock(return_value=httpx.Response(500))
             handler(UPDATE, a_context())
@@ -231,7 +231,7 @@ class TestPatience:
 
     def test_a_way_out_that_is_not_there_yet_is_waited_for(
         self,
-        empty_database: Connection,
+        migrated_database: Connection,
         cloudformation: respx.MockRouter,
         waited: list[float],
         monkeypatch: pytest.MonkeyPatch,
@@ -252,7 +252,7 @@ class TestPatience:
 
     def test_it_waits_for_minutes_and_then_says_why(
         self,
-        empty_database: Connection,
+        migrated_database: Connection,
         cloudformation: respx.MockRouter,
         waited: list[float],
         monkeypatch: pytest.MonkeyPatch,
@@ -280,20 +280,20 @@ class TestPatience:
 
 class TestSuperAdmin:
     def test_it_activates_the_account_and_makes_it_the_operators(
-        self, empty_database: Connection
+        self, migrated_database: Connection
     ) -> None:
         """Finding 7.9: there was no first user without working mail."""
         handler({}, a_context())
-        empty_database.execute(
+        migrated_database.execute(
             text(
                 "INSERT INTO users (id, email, login_provider, password_hash, name, last_name, bio, timezone,"
                 " is_super_admin, sends_success_mails, sends_failure_mails, failed_logins)"
                 " VALUES (gen_random_uuid(), 'ann@example.com', 'local', 'x', '', '', '', 'UTC', false, true, true, 0)"
             )
         )
-        empty_database.commit()
+        migrated_database.commit()
         answer = handler({"superAdmin": " Ann@Example.com"}, a_context())
-        row = empty_database.execute(
+        row = migrated_database.execute(
             text("SELECT id, is_super_admin, activated_at IS NOT NULL AS active FROM users")
         ).one()
         assert answer == {"superAdmin": str(row.id)}
@@ -301,7 +301,7 @@ class TestSuperAdmin:
         assert row.active
 
     def test_an_unknown_address_is_refused_with_the_remedy(
-        self, empty_database: Connection
+        self, migrated_database: Connection
     ) -> None:
         handler({}, a_context())
         answer = handler({"superAdmin": "nobody@example.com"}, a_context())
@@ -321,33 +321,33 @@ class TestMaintenance:
         assert len(partitions(empty_database)) == 1 + 1 + MONTHS_AHEAD
 
     def test_it_keeps_partitions_and_migrates_nothing(
-        self, empty_database: Connection, monkeypatch: pytest.MonkeyPatch
+        self, migrated_database: Connection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         handler({}, a_context())
-        revision = migrate.current(empty_database)
+        revision = migrate.current(migrated_database)
         year_later = clock.now() + timedelta(days=365)
         monkeypatch.setattr(clock, "_read", lambda: year_later)
         monkeypatch.setattr(migrate, "upgrade", None)
-        before = partitions(empty_database)
-        empty_database.rollback()
+        before = partitions(migrated_database)
+        migrated_database.rollback()
         assert handler(scheduled_input("MigrateFunction"), a_context()) == {"maintained": True}
-        assert len(partitions(empty_database) - before) == 1 + MONTHS_AHEAD
-        assert migrate.current(empty_database) == revision
+        assert len(partitions(migrated_database) - before) == 1 + MONTHS_AHEAD
+        assert migrate.current(migrated_database) == revision
 
     def test_months_older_than_the_setting_are_dropped(
-        self, empty_database: Connection, configure: Configure, monkeypatch: pytest.MonkeyPatch
+        self, migrated_database: Connection, configure: Configure, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         handler({}, a_context())
-        first = min(partitions(empty_database))
-        empty_database.rollback()
+        first = min(partitions(migrated_database))
+        migrated_database.rollback()
         later = clock.now() + timedelta(days=70)
         monkeypatch.setattr(clock, "_read", lambda: later)
         handler({"maintain": True}, a_context())
-        assert first in partitions(empty_database)
-        empty_database.rollback()
+        assert first in partitions(migrated_database)
+        migrated_database.rollback()
         configure(AUDIT_DAYS=31)
         handler({"maintain": True}, a_context())
-        assert first not in partitions(empty_database)
+        assert first not in partitions(migrated_database)
 
 
 def scheduled_input(function: str) -> Any:
@@ -361,7 +361,7 @@ def scheduled_input(function: str) -> Any:
 class TestFunctionsRole:
     @pytest.fixture
     def app(
-        self, empty_database: Connection, configure: Configure, aws: None, database_url: str
+        self, migrated_database: Connection, configure: Configure, aws: None, database_url: str
     ) -> Iterator[Any]:
         """Deploy twice with an administrator, as in AWS, and log in as the role that the functions have there."""
         known = make_url(database_url)
@@ -370,22 +370,22 @@ class TestFunctionsRole:
             SecretString=json.dumps({"username": known.username, "password": known.password}),
         )
         configure(DATABASE_ADMIN_SECRET_NAME="admin", DATABASE_USER="app")
-        empty_database.execute(text("CREATE ROLE rds_iam"))
-        empty_database.commit()
+        migrated_database.execute(text("CREATE ROLE rds_iam"))
+        migrated_database.commit()
         for _ in range(2):
             handler({}, a_context())
-        empty_database.execute(text("ALTER ROLE app PASSWORD 'secret'"))
-        empty_database.commit()
+        migrated_database.execute(text("ALTER ROLE app PASSWORD 'secret'"))
+        migrated_database.commit()
         with contextlib.closing(connect(login=Login("app", "secret"))) as connection:
             yield connection.cursor()
         for statement in ("DROP OWNED BY app", "DROP ROLE app", "DROP ROLE rds_iam"):
-            empty_database.execute(text(statement))
-        empty_database.commit()
+            migrated_database.execute(text(statement))
+        migrated_database.commit()
 
-    def test_may_log_in_by_iam(self, app: Any, empty_database: Connection) -> None:
+    def test_may_log_in_by_iam(self, app: Any, migrated_database: Connection) -> None:
         may = text("SELECT pg_has_role('app', 'rds_iam', 'member')")
-        assert empty_database.execute(may).scalar_one() is True
-        empty_database.rollback()
+        assert migrated_database.execute(may).scalar_one() is True
+        migrated_database.rollback()
 
     def test_reads_and_writes_rows(self, app: Any) -> None:
         app.execute("INSERT INTO rate_limits (key, count) VALUES ('a', 1)")
@@ -431,7 +431,7 @@ class TestFunctionsRole:
         assert limits == ["20s", "30s", "4min"]
 
 
-def test_only_role_there_is_gets_the_limits(empty_database: Connection) -> None:
+def test_only_role_there_is_gets_the_limits(migrated_database: Connection) -> None:
     handler({}, a_context())
     with contextlib.closing(connect()) as connection:
         cursor = connection.cursor()
