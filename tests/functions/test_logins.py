@@ -102,6 +102,7 @@ class TestRegister:
         body = {"provider": "GENERIC", "providerToken": found["token"], "company": "Engines"}
         answer = browser.post("/auth/register", body)
         assert (answer.status, answer.json) == (200, {"register": True})
+        assert "oauth_state" not in browser.cookies
         own = browser.get("/user/self").json
         assert (own["email"], own["name"], own["orgName"]) == (EMAIL, "Ada Lovelace", "Engines")
         again = Gateway(app)
@@ -183,9 +184,11 @@ class TestKnownAddress:
         self, session: DbSession, browser: Gateway, peer: OpenIdProvider, ada: User
     ) -> None:
         assert sign_in(browser, peer).json == {"confirm": ["password"]}
+        assert set(browser.cookies) == {"linking"}
         assert browser.get("/user/self").status == 401
         assert owners(session) == []
         assert log_in(browser).json == {"login": True, "linked": True}
+        assert "linking" not in browser.cookies
         assert owners(session) == [ada.id]
         assert sent_mails()[-1].subject == "A way to sign in was added"
         assert sign_in(Gateway(app), peer).json == {"login": True}

@@ -235,3 +235,63 @@ class TestNetwork:
             "ToPort": 5432,
             "SourceSecurityGroupId": {"Ref": "FunctionSecurityGroup"},
         }
+
+    def test_functions_and_database_are_in_the_private_subnets(
+        self, of_type: OfType, functions: Resources
+    ) -> None:
+        private = [{"Ref": "PrivateSubnetA"}, {"Ref": "PrivateSubnetB"}]
+        for name, function in functions.items():
+            assert function["VpcConfig"] == {
+                "SubnetIds": private,
+                "SecurityGroupIds": [{"Ref": "FunctionSecurityGroup"}],
+            }, name
+        (subnets,) = of_type("AWS::RDS::DBSubnetGroup").values()
+        assert subnets["SubnetIds"] == private
+        (cluster,) = of_type("AWS::RDS::DBCluster").values()
+        assert cluster["DBSubnetGroupName"] == {"Ref": "DatabaseSubnets"}
+        assert cluster["VpcSecurityGroupIds"] == [{"Ref": "DatabaseSecurityGroup"}]
+
+    def test_each_subnet_has_its_routes(self, of_type: OfType) -> None:
+        routes = {
+            one["SubnetId"]["Ref"]: one["RouteTableId"]["Ref"]
+            for one in of_type("AWS::EC2::SubnetRouteTableAssociation").values()
+        }
+        assert routes == {
+            "PublicSubnet": "PublicRoutes",
+            "PrivateSubnetA": "PrivateRoutes",
+            "PrivateSubnetB": "PrivateRoutes",
+        }
+        assert set(routes) == set(of_type("AWS::EC2::Subnet"))
+        (storage,) = of_type("AWS::EC2::VPCEndpoint").values()
+        assert storage["RouteTableIds"] == [{"Ref": "PrivateRoutes"}]
+
+    def test_the_way_out_leads_through_the_public_subnet(self, of_type: OfType) -> None:
+        public, private = (
+            of_type("AWS::EC2::Route")[name] for name in ("PublicDefaultRoute", "DefaultRoute")
+        )
+        assert public["DestinationCidrBlock"] == private["DestinationCidrBlock"] == "0.0.0.0/0"
+        assert public["RouteTableId"] == {"Ref": "PublicRoutes"}
+        assert public["GatewayId"] == {"Ref": "InternetGateway"}
+        assert private["RouteTableId"] == {"Ref": "PrivateRoutes"}
+        (gateway,) = of_type("AWS::EC2::NatGateway").values()
+        assert gateway["SubnetId"] == {"Ref": "PublicSubnet"}
+
+    def test_the_machine_is_in_the_public_subnet_and_forwards_for_functions_alone(
+        self, of_type: OfType
+    ) -> None:
+        machine = of_type("AWS::EC2::Instance")["NatInstance"]
+        assert machine["NetworkInterfaces"] == [
+            {
+                "DeviceIndex": "0",
+                "SubnetId": {"Ref": "PublicSubnet"},
+                "AssociatePublicIpAddress": True,
+                "GroupSet": [{"Ref": "NatInstanceSecurityGroup"}],
+            }
+        ]
+        assert machine["LaunchTemplate"]["LaunchTemplateId"] == {"Ref": "NatInstanceTemplate"}
+        group = of_type("AWS::EC2::SecurityGroup")["NatInstanceSecurityGroup"]
+        (into,) = group["SecurityGroupIngress"]
+        assert into["SourceSecurityGroupId"] == {"Ref": "FunctionSecurityGroup"}
+        assert (into["FromPort"], into["ToPort"]) == (0, 65535)
+        (out,) = group["SecurityGroupEgress"]
+        assert (out["IpProtocol"], out["CidrIp"]) == ("-1", "0.0.0.0/0")

@@ -69,7 +69,10 @@ class TestWays:
         given = api["CorsConfiguration"]["Fn::If"][branch]
         assert given["AllowCredentials"] is True
         assert {"retry-after", "x-request-id", "link", "warning"} <= set(given["ExposeHeaders"])
-        assert "*" not in given["AllowOrigins"]
+        assert set(given["AllowMethods"]) == {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+        assert given["MaxAge"] == 3600
+        origins = [{"Fn::Split": [",", {"Fn::Sub": "${PublicUrl},${CorsOrigins}"}]}]
+        assert given["AllowOrigins"] == [*origins, [{"Ref": "PublicUrl"}]][branch - 1]
 
 
 def test_the_migration_waits_for_its_way_to_the_database_and_out(

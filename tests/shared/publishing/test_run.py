@@ -230,6 +230,15 @@ class TestThreads:
             (one.id, two.id),
         ]
 
+    def test_a_provider_that_returns_nothing_is_an_error_and_not_an_outcome(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root = a_thread(world, "keyless", due_in=NOW)
+        monkeypatch.setattr(Keyless, "publish", lambda _self, _api, _post: None)
+        with pytest.raises(LookupError, match="neither a release nor an error"):
+            publish_due(root.id, root.revision, deadline=far_ahead())
+        assert world.states(root.id)[0] == "publishing"
+
 
 class TestLease:
     def test_who_has_lost_it_sends_nothing(self, world: World) -> None:
