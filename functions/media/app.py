@@ -6,11 +6,10 @@ from fastapi import Query
 
 from shared.access.actor import actor_of
 from shared.aws.storage import UploadedPart
-from shared.core.config import settings
 from shared.core.ids import MediaId
 from shared.media import library
 from shared.media.edit import delete_media, edit_media
-from shared.media.quota import count_stored
+from shared.media.quota import count_stored, quota_of
 from shared.media.schemas import (
     CompletedUpload,
     MediaEdit,
@@ -95,7 +94,7 @@ def get_media_storage(member: Acting, session: Reading) -> StorageOut:
     """Read how much storage the organization uses."""
     return StorageOut(
         used=count_stored(session, member.organization_id).used,
-        limit=settings().media_quota_bytes or None,
+        limit=quota_of(member.allowances).limit,
     )
 
 

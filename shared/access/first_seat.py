@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from shared.access.errors import AlreadyMember, InvitationForAnotherAddress, InvitationOver
 from shared.access.invitations import find_invitation, join_as_registered
 from shared.audit.entries import Actor
+from shared.billing.errors import PlanUsedUp
 from shared.core.ids import InvitationId, OrganizationId, UserId, new_id
 from shared.core.log import log
 from shared.identity.errors import FieldNeeded
@@ -101,9 +102,9 @@ def take_first_seat(session: Session, user_id: UserId, seat: FirstSeat, *, actor
 def join_if_possible(
     session: Session, user_id: UserId, invited: InvitedTo, *, actor: Actor
 ) -> None:
-    """Join by an invitation. If it is over by now, that is logged."""
+    """Join by an invitation. If it is over by now, or the plan includes no more members, that is logged."""
     try:
         join_as_registered(session, user_id, invited, actor=actor.as_user(user_id))
-    except (AlreadyMember, InvitationForAnotherAddress, InvitationOver) as error:
+    except (AlreadyMember, InvitationForAnotherAddress, InvitationOver, PlanUsedUp) as error:
         reason = type(error).__name__
         log.info("invitation.not_used", extra={"user_id": str(user_id), "reason": reason})

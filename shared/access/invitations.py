@@ -29,6 +29,8 @@ from shared.access.team_schemas import InvitationIn, InvitationMade, InvitationO
 from shared.audit.entries import Action, Actor
 from shared.audit.record import record
 from shared.aws.mail import Mail, mail_is_on
+from shared.billing.sections import Section
+from shared.billing.usage import check_level, find_allowances
 from shared.channels.customers import check_customers
 from shared.core.config import settings
 from shared.core.crypto import hash_secret, new_secret
@@ -39,6 +41,7 @@ from shared.organizations import invitation_queries as queries
 from shared.organizations import letters
 from shared.organizations.errors import NoSuchInvitation
 from shared.organizations.invitation_queries import AddresseeRow, GuestRow, InvitationRow, InvitedTo
+from shared.organizations.member_queries import count_seats
 from shared.organizations.models import Role
 from shared.organizations.queries import lock_organization
 from shared.organizations.schemas import ROLES_ON_WIRE
@@ -57,6 +60,7 @@ def invite(
         SeatAboveOwn: the seat allows more than the caller's own, or replaces one that does.
         AlreadyMember: somebody with the address has a seat.
         TooManySeats: the organization has no place for one more.
+        PlanUsedUp: its plan includes no more.
     """
     if wanted.email is None and not wanted.link:
         words = "An address is required, unless `link` makes an invitation that anybody can use."
@@ -109,6 +113,7 @@ def resend_invitation(
         NoSuchInvitation: it was used or revoked, or does not exist.
         SeatAboveOwn: the seat allows more than the caller's own.
         TooManySeats: it had expired, and the organization has no place for one more.
+        PlanUsedUp: it had expired, and the plan includes no more.
     """
     organization_id = member.organization_id
     giver = locked_rights(session, member)
@@ -157,6 +162,7 @@ def join(session: Session, user_id: UserId, token: str, *, actor: Actor) -> Orga
         InvitationOver: it is unknown, used, expired or revoked, or its giver may give no seat any more.
         InvitationForAnotherAddress: it is bound to another address than the user's.
         AlreadyMember: the user has a seat.
+        PlanUsedUp: the organization's plan has come to include fewer members since the invitation.
     """
     token_hash = hash_secret(token)
     found = queries.FIND_BY_TOKEN.find(session, token_hash)
@@ -240,6 +246,7 @@ def _join(
         raise AlreadyMember
     if not is_for(found):
         raise InvitationForAnotherAddress
+    _check_seat_in_plan(session, organization_id)
     joined = queries.USE_INVITATION.find(
         session,
         organization_id,
@@ -261,6 +268,14 @@ def _join(
         after=recorded_seat(given, disabled=False),
     )
     return joined.organization_id
+
+
+def _check_seat_in_plan(session: Session, organization_id: OrganizationId) -> None:
+    """Check that the plan includes one more member. The invitation was counted when it was made, but plans change."""
+    allowances = find_allowances(session, organization_id)
+    if allowances.limit(Section.TEAM_MEMBERS) is not None:
+        members = count_seats(session, organization_id).members
+        check_level(allowances, Section.TEAM_MEMBERS, before=members, after=members + 1)
 
 
 def _replaces_live(

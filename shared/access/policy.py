@@ -278,7 +278,7 @@ USER = {
     "GET /user/organizations": _PERSONAL,
     "POST /user/change-org": _PERSONAL,
     "POST /user/join-org": Rule(
-        Who.VIEWER, rate=JOINING, person=True, personal=True, self_only=True
+        Who.VIEWER, Section.TEAM_MEMBERS, JOINING, person=True, personal=True, self_only=True
     ),
     # Invitations link here until there is a console.
     "GET /app": Rule(Who.PUBLIC),
@@ -305,7 +305,7 @@ USER = {
     "DELETE /user/api-key/{key_id}": _KEYS,
 }
 _GIVES_SEATS = Rule(Who.ADMIN, person=True, self_only=True, fresh=True)
-_INVITES = replace(_GIVES_SEATS, rate=INVITATIONS, reads_profile=True)
+_INVITES = replace(_GIVES_SEATS, limit=Section.TEAM_MEMBERS, rate=INVITATIONS, reads_profile=True)
 ORGANIZATIONS = {
     "GET /settings/organization": Rule(Who.VIEWER),
     # It decides whether the owners get an email about impersonations.
@@ -313,12 +313,15 @@ ORGANIZATIONS = {
     "GET /settings/shortlink": Rule(Who.ADMIN),
     "POST /settings/shortlink": Rule(Who.ADMIN),
     "GET /settings/team": Rule(Who.ADMIN, Section.TEAM_MEMBERS),
-    "POST /settings/team": replace(_INVITES, limit=Section.TEAM_MEMBERS),
+    "POST /settings/team": _INVITES,
     "POST /settings/team/invitations/{invitation_id}/resend": _INVITES,
     "DELETE /settings/team/invitations/{invitation_id}": Rule(
         Who.ADMIN, person=True, self_only=True
     ),
-    "PUT /settings/team/{user_id}": _GIVES_SEATS,
+    # Enabling a member takes a seat.
+    "PUT /settings/team/{user_id}": replace(
+        _GIVES_SEATS, limit=Section.TEAM_MEMBERS, action=Action.CREATE
+    ),
     "DELETE /settings/team/{user_id}": _GIVES_SEATS,
     "POST /organizations": Rule(
         Who.VIEWER, rate=NEW_ORGANIZATIONS, person=True, personal=True, self_only=True

@@ -32,6 +32,8 @@ from shared.access.team_schemas import (
 )
 from shared.audit.entries import Action, Entry
 from shared.audit.record import record_all
+from shared.billing.sections import Section
+from shared.billing.usage import check_level, find_allowances
 from shared.channels.customers import check_customers
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import ApiKeyId, CustomerId, OrganizationId, UserId
@@ -53,12 +55,17 @@ def list_members(session: Session, member: ActingMember) -> list[TeamMember]:
 
 
 def check_seat_is_free(session: Session, organization_id: OrganizationId) -> None:
-    """Check that the organization, which is locked, can have one more seat.
+    """Check that the organization, which is locked, can have one more seat. Pending invitations count.
 
     Raises:
+        PlanUsedUp: its plan includes no more.
         TooManySeats: it has `MOST_SEATS`.
     """
-    if queries.count_seats(session, organization_id) >= MOST_SEATS:
+    count = queries.count_seats(session, organization_id)
+    used = count.members + count.pending
+    allowances = find_allowances(session, organization_id)
+    check_level(allowances, Section.TEAM_MEMBERS, before=used, after=used + 1)
+    if used >= MOST_SEATS:
         raise TooManySeats(MOST_SEATS)
 
 
@@ -74,6 +81,7 @@ def change_member(
         OwnershipIsOffered: a member cannot be made an owner without accepting it.
         OwnerIsUnlimited: an owner has no customers and needs no approval.
         TooManySeats: the organization has no place for one more open seat.
+        PlanUsedUp: its plan includes no more open seats.
         InvalidInput: nothing is to be changed, or a customer or a key does not exist.
     """
     given = wanted.model_fields_set - {"keep_keys"}

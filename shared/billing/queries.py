@@ -46,6 +46,34 @@ FIND_PLAN = Statement(
 """Read an organization's plan."""
 
 
+class PlanPage(NamedTuple):
+    """`after`: the last organization of the page before."""
+
+    after: OrganizationId
+    page_size: int
+
+
+class ListedPlan(NamedTuple):
+    organization_id: OrganizationId
+    plan: str
+    plan_ends_at: datetime | None
+    limits: dict[str, Any]
+    created_at: datetime
+
+
+LIST_PLANS = Statement(
+    "list_plans",
+    sql("""
+        select id as organization_id, plan, plan_ends_at, limits, created_at from organizations
+        where id > :after and deleted_at is null
+        order by id limit :page_size
+    """),
+    params=PlanPage,
+    row=ListedPlan,
+)
+"""List a page of organizations with their plans, by id."""
+
+
 class Use(NamedTuple):
     """`times` more of a flow; `most` is how many there may be in all."""
 

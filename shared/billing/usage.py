@@ -1,5 +1,7 @@
-"""Counts flows (posts a month) in the transaction that uses them, and reads the plan under the lock for levels (channels)."""
+"""Counts flows (posts a month) in the transaction that uses them, and checks levels (channels) under the organization's lock."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 
 from sqlalchemy.orm import Session
@@ -13,7 +15,7 @@ from shared.core.config import settings
 from shared.core.ids import OrganizationId
 
 
-def current_allowances(row: queries.PlanRow) -> Allowances:
+def current_allowances(row: queries.PlanRow | queries.ListedPlan) -> Allowances:
     """Return what an organization may use now: everything, where plans do not bind."""
     if not settings().billing:
         return EVERYTHING
@@ -75,6 +77,37 @@ def lock_allowances(session: Session, organization_id: OrganizationId) -> Allowa
     A request that raises a level takes this lock first, so that of two requests for the last place one waits and sees the other.
     """
     return current_allowances(queries.LOCK_PLAN.one(session, organization_id))
+
+
+def find_allowances(session: Session, organization_id: OrganizationId) -> Allowances:
+    """Return what an organization may use. To raise a level, lock the organization before."""
+    if not settings().billing:
+        return EVERYTHING
+    return current_allowances(queries.FIND_PLAN.one(session, organization_id))
+
+
+@contextmanager
+def within_plan(
+    session: Session,
+    organization_id: OrganizationId,
+    section: Section,
+    count: Callable[[Session, OrganizationId], int],
+) -> Iterator[None]:
+    """Lock the organization for the changes of the block, and check the level that they raise; `count` returns it.
+
+    It must be the first lock of the transaction. Where plans do not bind, nothing is locked.
+
+    Raises:
+        PlanUsedUp: it is more than the plan includes.
+    """
+    if not settings().billing:
+        yield
+        return
+    allowances = lock_allowances(session, organization_id)
+    before = count(session, organization_id)
+    yield
+    after = count(session, organization_id)
+    check_level(allowances, section, before=before, after=after)
 
 
 def check_level(

@@ -1,12 +1,14 @@
 """Changes and deletes channels for members."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, Literal, TypedDict
 
 from sqlalchemy.orm import Session
 
 from shared.audit.entries import Action, Actor
 from shared.audit.record import record
+from shared.channels.levels import within_channels
 from shared.channels.queries import CHANGE_CHANNEL, DELETE_CHANNEL, ChannelSummary, found
 from shared.core.ids import ChannelId
 from shared.core.reach import Reach
@@ -40,12 +42,16 @@ def change_channel(
     channel_id: ChannelId,
     changes: ChannelChanges,
 ) -> ChannelSummary:
-    """Change a channel and return it.
+    """Change a channel and return it. What a member enables or disables, a change of the plan leaves so.
 
     Raises:
         ChannelNotFound: the caller sees no such channel, or it was deleted.
+        PlanUsedUp: enabling it is more than the plan includes.
     """
-    changed = found(CHANGE_CHANNEL.find(session, *reach, channel_id, to_json(changes)))
+    values = {**changes, "disabled_by": None} if "disabled" in changes else changes
+    raises = changes.get("disabled") is False
+    with within_channels(session, reach.organization_id) if raises else nullcontext():
+        changed = found(CHANGE_CHANNEL.find(session, *reach, channel_id, to_json(values)))
     recorded = {name: changes[column] for column, name in _SHOWN.items() if column in changes}
     record(session, actor, Action.CHANNEL_UPDATED, channel_id, after=recorded)
     return changed

@@ -61,6 +61,7 @@ from shared.channels.errors import (
     ProviderNotFound,
     refusal,
 )
+from shared.channels.levels import check_room, within_channels
 from shared.channels.pending import PendingConnection, find_state
 from shared.channels.queries import ChannelSummary
 from shared.channels.slots import default_posting_times
@@ -165,12 +166,15 @@ def start(connector: Connector, slug: str, wanted: NewConnection) -> str:
         ChannelNotFound: the channel to connect again is not there.
         CustomerNeeded: the member is limited to several customers and names none.
         CustomerNotFound: the member sees no such customer.
+        PlanUsedUp: the plan includes no more channels.
         AppError: the platform refused, in its own words.
     """
     offered(slug)
     organization_id, reach = connector.organization_id, connector.reach
     again = _to_reconnect(reach, slug, wanted.reconnects)
     customer_id = None if again else _customer_of_new(reach, wanted.customer_id)
+    if again is None:
+        check_room(organization_id)
     try:
         acting, api = open_new_connection(slug)
         authorization = acting.authorize(
@@ -358,6 +362,7 @@ def finish(
         OtherAccount: the channel to reconnect has another account.
         AlreadyConnected: the account is already a channel, and this is not a request to reconnect it.
         AskAgain: the platform requires broader scopes, and the member must agree again.
+        PlanUsedUp: the plan includes no more channels.
         AppError: the platform refused, in its own words.
     """
     spec = offered(slug).spec
@@ -391,11 +396,14 @@ def finish(
     connector = pending.connector.arriving(visitor) if visitor else pending.connector
 
     def save(session: Session) -> ChannelSummary:
-        reach = _use_form(session, pending) if is_form else find_reach(session, pending.connector)
-        if reach is None:
-            raise NotStarted
-        starter = pending.connector.user_id
-        channel = _save(session, reach, made, chosen, caller or connector, starter)
+        with within_channels(session, pending.organization_id):
+            reach = (
+                _use_form(session, pending) if is_form else find_reach(session, pending.connector)
+            )
+            if reach is None:
+                raise NotStarted
+            starter = pending.connector.user_id
+            channel = _save(session, reach, made, chosen, caller or connector, starter)
         if caller and not require_may_connect(session, caller).includes(channel.customer_id):
             raise NotStarted
         _add_state_of(session, channel, pending.connector, state, sealed)
@@ -424,6 +432,7 @@ def connect_by_form(
         CustomerNeeded: the member is limited to several customers and names none.
         CustomerNotFound: the member sees no such customer.
         MayNotConnect: the caller lost the right during the request to the platform.
+        PlanUsedUp: the plan includes no more channels.
         AppError: as `finish`.
     """
     reach = connector.reach
@@ -432,6 +441,8 @@ def connect_by_form(
     require_code(spec, fields, missing=() if is_form else (_NO_STATE,))
     again = _to_reconnect(reach, slug, reconnects)
     wanted = None if again else _customer_of_new(reach, customer_id)
+    if again is None:
+        check_room(connector.organization_id)
     made = _connect(
         reach,
         slug,
@@ -443,8 +454,9 @@ def connect_by_form(
     chosen = _Chosen(zone, again.id if again else None, wanted)
 
     def save(session: Session) -> ChannelSummary:
-        now = require_may_connect(session, connector)
-        return _save(session, now, made, chosen, connector, connector.user_id)
+        with within_channels(session, connector.organization_id):
+            now = require_may_connect(session, connector)
+            return _save(session, now, made, chosen, connector, connector.user_id)
 
     channel = run(save)
     _note(channel)
@@ -490,14 +502,15 @@ def choose_page(connector: Connector, channel_id: ChannelId, page_id: str) -> Ch
     columns["refresh_token"] = columns["refresh_token"] or pending.refresh_token
 
     def save(session: Session) -> ChannelSummary:
-        now = require_may_connect(session, connector)
-        other = LOCK_ACCOUNT.find(session, *now, pending.provider, made.account.remote_id)
-        if other and other.id != channel_id:
-            if not other.is_deleted:
-                raise _connected_before(other)
-            delete_channel(session, now, connector.as_actor(), channel_id)
-            return _renew(session, now, connector, other.id, columns)
-        return _renew(session, now, connector, channel_id, columns)
+        with within_channels(session, organization_id):
+            now = require_may_connect(session, connector)
+            other = LOCK_ACCOUNT.find(session, *now, pending.provider, made.account.remote_id)
+            if other and other.id != channel_id:
+                if not other.is_deleted:
+                    raise _connected_before(other)
+                delete_channel(session, now, connector.as_actor(), channel_id)
+                return _renew(session, now, connector, other.id, columns)
+            return _renew(session, now, connector, channel_id, columns)
 
     channel = run(save)
     _note(channel)

@@ -199,7 +199,8 @@ RENEW_CHANNEL = Statement(
             token_expires_at = :token_expires_at, details = :details, named_host = :named_host, name = :name,
             username = :username, picture_url = :picture_url, account_settings = cast(:account_settings as jsonb),
             token_version = c.token_version + 1, refresh_lease_until = null, disconnected_at = null,
-            disconnected_reason = null, disabled = c.disabled and c.deleted_at is null, deleted_at = null,
+            disconnected_reason = null, disabled = c.disabled and c.deleted_at is null,
+            disabled_by = case when c.deleted_at is null then c.disabled_by end, deleted_at = null,
             updated_at = now()
         where c.organization_id = :organization_id and c.id = :channel_id and {in_reach}
         returning {summary}

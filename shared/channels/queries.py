@@ -258,9 +258,9 @@ CHANGE_CHANNEL = Statement(
     sql(
         """
         update channels c set updated_at = now(),
-            (customer_id, name, picture_url, posting_times, timezone, disabled, additional_settings) = (
+            (customer_id, name, picture_url, posting_times, timezone, disabled, disabled_by, additional_settings) = (
                 select changed.customer_id, changed.name, changed.picture_url, changed.posting_times,
-                    changed.timezone, changed.disabled, changed.additional_settings
+                    changed.timezone, changed.disabled, changed.disabled_by, changed.additional_settings
                 from jsonb_populate_record(c, cast(:changes as jsonb)) changed)
         where c.organization_id = :organization_id and c.id = :channel_id and c.deleted_at is null and {in_reach}
         returning {summary}

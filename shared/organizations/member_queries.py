@@ -138,8 +138,11 @@ LIST_MEMBERS = Statement(
 """List an organization's members, longest-standing first; at most 1,000."""
 
 
-class Count(NamedTuple):
-    total: int
+class SeatCount(NamedTuple):
+    """`members` are those who are not disabled, `pending` the invitations that can still be used."""
+
+    members: int
+    pending: int
 
 
 COUNT_SEATS = Statement(
@@ -149,21 +152,21 @@ COUNT_SEATS = Statement(
         select (
             select count(*) from members m join users u on u.id = m.user_id
             where m.organization_id = :organization_id and not m.disabled and u.deleted_at is null
-        ) + (
+        ) as members, (
             select count(*) from invitations i where i.organization_id = :organization_id and {live}
-        ) as total
+        ) as pending
         """,
         live=LIVE_INVITATION,
     ),
     params=OfOrganization,
-    row=Count,
+    row=SeatCount,
 )
 """Count the members whose seat is open, and the invitations that can still be used."""
 
 
-def count_seats(session: Session, organization_id: OrganizationId) -> int:
+def count_seats(session: Session, organization_id: OrganizationId) -> SeatCount:
     """Count the open seats of an organization: its members who are not disabled, and its pending invitations.
 
     Lock the organization first (`lock_organization`), so that the number stands until the transaction ends.
     """
-    return COUNT_SEATS.one(session, organization_id).total
+    return COUNT_SEATS.one(session, organization_id)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from shared.core.ids import UserId
 from shared.core.log import log
 from shared.db.session import unit_of_work
-from shared.db.statement import NoParams, Statement, sql
+from shared.db.statement import Statement, sql
 from shared.db.sweep import PAGE_SIZE, Deletion
 
 KEPT = timedelta(days=30)
@@ -15,22 +15,28 @@ IMPERSONATIONS_KEPT = timedelta(days=400)
 """How long the reason of an impersonation is kept."""
 
 
-class Hour(NamedTuple):
+class Turn(NamedTuple):
+    key: str
+    every_seconds: float
+
+
+class Taken(NamedTuple):
     key: str
 
 
-_TAKE_HOUR = Statement(
-    "take_hour",
+_TAKE_TURN = Statement(
+    "take_turn",
     sql("""
-        insert into rate_limits (key, window_started_at, count) values ('housekeeping', now(), 1)
+        insert into rate_limits (key, window_started_at, count) values (:key, now(), 1)
         on conflict (key) do update set window_started_at = now(), count = rate_limits.count + 1
-        where rate_limits.window_started_at <= now() - interval '1 hour'
+        where rate_limits.window_started_at <= now() - make_interval(secs => :every_seconds)
         returning key
     """),
-    params=NoParams,
-    row=Hour,
+    params=Turn,
+    row=Taken,
 )
-"""Record the start of the hourly sweep; no row if it started less than an hour ago. Only one of two callers gets it."""
+"""Record the start of a sweep; no row if it started less than its interval ago. Only one of two callers gets it."""
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 _EXPIRED_IDEMPOTENCY_KEYS = Deletion(
     "expired_idempotency_keys",
@@ -102,8 +108,17 @@ One statement, so that neither remains without the other.
 
 def take_hour() -> bool:
     """Return whether an hour has passed since this last returned True. Only one of two concurrent callers gets True."""
+    return _take("housekeeping", _HOUR)
+
+
+def take_day() -> bool:
+    """Return whether a day has passed since this last returned True. Only one of two concurrent callers gets True."""
+    return _take("daily_housekeeping", _DAY)
+
+
+def _take(key: str, every: timedelta) -> bool:
     with unit_of_work() as session:
-        return _TAKE_HOUR.find(session) is not None
+        return _TAKE_TURN.find(session, key, every.total_seconds()) is not None
 
 
 def delete_expired_idempotency_keys() -> int:

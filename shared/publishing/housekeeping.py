@@ -1,6 +1,7 @@
 """The hourly sweep for all features: deletes expired rows and cleans up the media library.
 
-A new step is a function in its feature's `sweep.py` that returns how many rows it found, and an entry in `STEPS`. A step does a
+A new step is a function in its feature's `sweep.py` that returns how many rows it found, and an entry in `STEPS` or, if once a
+day is enough, in `DAILY_STEPS`. A step does a
 limited amount of work, commits by itself, and can be stopped between two transactions: the next hour continues.
 """
 
@@ -18,6 +19,7 @@ from shared.channels.sweep import (
     delete_expired_oauth_states,
     delete_expired_reports,
     delete_old_pauses,
+    follow_plans,
 )
 from shared.core.errors_report import report
 from shared.core.log import log
@@ -37,9 +39,11 @@ from shared.organizations.sweep import (
     delete_old_invitations,
     delete_old_rate_limits,
     forget_never_activated,
+    take_day,
     take_hour,
 )
 from shared.posts.media_use import MEDIA_STILL_NEEDED
+from shared.posts.sweep import recount_usage
 from shared.publishing.sweep import delete_old_stagings
 from shared.webhooks.sweep import forget_old_deliveries
 
@@ -80,9 +84,14 @@ STEPS: tuple[Callable[[], int], ...] = (
     remove_unneeded_media,
 )
 
+DAILY_STEPS: tuple[Callable[[], int], ...] = (
+    follow_plans,
+    recount_usage,
+)
+
 
 def keep_house(*, has_time: Callable[[], bool] = lambda: True) -> bool:
-    """Run all steps if an hour has passed since the last run; return whether they ran.
+    """Run all steps if an hour has passed since the last run, and once a day those of the day; return whether they ran.
 
     Raises:
         ExceptionGroup: the errors of failed steps; the others have run.
@@ -90,9 +99,10 @@ def keep_house(*, has_time: Callable[[], bool] = lambda: True) -> bool:
     if not take_hour():
         return False
     errors: list[Exception] = []
-    for done, step in enumerate(STEPS):
+    steps = STEPS + DAILY_STEPS if take_day() else STEPS
+    for done, step in enumerate(steps):
         if not has_time():
-            log.warning("housekeeping.out_of_time", extra={"unfinished": len(STEPS) - done})
+            log.warning("housekeeping.out_of_time", extra={"unfinished": len(steps) - done})
             break
         guarded(step, errors)
     if errors:

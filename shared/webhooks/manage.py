@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 from shared.audit.entries import Action, Actor
 from shared.audit.record import record
 from shared.aws.keys import seal
+from shared.billing.sections import Section
+from shared.billing.usage import check_level, lock_allowances
 from shared.core import clock
 from shared.core.crypto import Purpose
 from shared.core.errors import FieldProblem, InvalidInput
@@ -17,7 +19,6 @@ from shared.core.ids import ChannelId, DeliveryId, EventId, OrganizationId, Webh
 from shared.core.page import read_cursor, write_cursor
 from shared.db.session import read_only, unit_of_work
 from shared.db.statement import to_json
-from shared.organizations.queries import lock_organization
 from shared.webhooks import queries
 from shared.webhooks.announce import send_after_commit
 from shared.webhooks.errors import (
@@ -91,6 +92,7 @@ def add_webhook(
     Raises:
         InvalidInput: the caller does not see a channel.
         TooManyWebhooks: the organization already has `MOST_WEBHOOKS`.
+        PlanUsedUp: the plan includes no more webhooks.
     """
     organization_id = actor.organization
     with read_only() as session:
@@ -99,8 +101,10 @@ def add_webhook(
     # Asks the key service, so not in a transaction.
     sealed = seal(secret, Purpose.WEBHOOK, organization_id)
     with unit_of_work() as session:
-        lock_organization(session, organization_id)
-        if queries.COUNT_WEBHOOKS.one(session, organization_id).total >= MOST_WEBHOOKS:
+        allowances = lock_allowances(session, organization_id)
+        total = queries.COUNT_WEBHOOKS.one(session, organization_id).total
+        check_level(allowances, Section.WEBHOOKS, before=total, after=total + 1)
+        if total >= MOST_WEBHOOKS:
             raise TooManyWebhooks(MOST_WEBHOOKS)
         row = queries.ADD_WEBHOOK.one(
             session,

@@ -376,11 +376,11 @@ class TestManage:
     ) -> None:
         invite(by_owner)
         invite(by_owner, email="b@example.org")
-        assert count_seats(session, organization.id) == 3
+        assert count_seats(session, organization.id) == (1, 2)
         session.execute(
             text("update invitations set expires_at = now() where email = 'b@example.org'")
         )
-        assert count_seats(session, organization.id) == 2
+        assert count_seats(session, organization.id) == (1, 1)
 
     @pytest.mark.parametrize(("age", "left"), [("29 days", 1), ("31 days", 0)])
     def test_old_ones_are_deleted(
@@ -481,6 +481,82 @@ class TestRegister:
         browser.post("/auth/activate", {"code": code[1]})
         (own,) = browser.get("/user/organizations").json
         assert (own["name"], own["users"][0]["role"]) == ("Mine", "SUPERADMIN")
+
+
+class TestPlan:
+    @pytest.fixture(autouse=True)
+    def _three_seats(
+        self, session: Session, organization: Organization, configure: Configure
+    ) -> None:
+        """The plan STANDARD includes one member; the organization was given two more."""
+        configure(BILLING="on")
+        organization.plan, organization.limits = "standard", {"team_members": 2}
+        session.flush()
+
+    def test_pending_invitations_take_seats(self, session: Session, by_owner: Gateway) -> None:
+        token = invite(by_owner)
+        invite(by_owner, email="b@example.org")
+        answer = by_owner.post("/settings/team", {"email": "c@example.org", "role": "USER"})
+        assert answer.status == 402
+        assert {name: answer.json[name] for name in ("section", "action", "limit", "used")} == {
+            "section": "team_members",
+            "action": "create",
+            "limit": 3,
+            "used": 3,
+        }
+        assert (answer.json["plan"], answer.json["neededPlan"]) == ("STANDARD", "TEAM")
+        assert answer.json["url"].endswith("/billing")
+        # To use one, or to send one that is pending again, takes no more.
+        assert a_guest(session).post("/user/join-org", {"org": token}).status == 200
+        (pending,) = by_owner.get("/settings/team").json["invitations"]
+        path = f"/settings/team/invitations/{pending['id']}/resend"
+        assert by_owner.post(path).status == 200
+
+    def test_an_expired_one_takes_its_seat_again(self, session: Session, by_owner: Gateway) -> None:
+        invite(by_owner)
+        (pending,) = by_owner.get("/settings/team").json["invitations"]
+        session.execute(text("update invitations set expires_at = now()"))
+        invite(by_owner, email="b@example.org")
+        invite(by_owner, email="c@example.org")
+        answer = by_owner.post(f"/settings/team/invitations/{pending['id']}/resend")
+        assert (answer.status, answer.json["section"]) == (402, "team_members")
+
+    def test_enabling_a_member_takes_a_seat(
+        self, session: Session, organization: Organization, by_owner: Gateway
+    ) -> None:
+        member = a_giver(session, organization, Role.EDITOR, disabled=True)
+        a_giver(session, organization, Role.EDITOR)
+        invite(by_owner)
+        path = f"/settings/team/{member.user_id}"
+        answer = by_owner.put(path, {"disabled": False})
+        assert (answer.status, answer.json["section"]) == (402, "team_members")
+        session.execute(text("update invitations set revoked_at = now()"))
+        assert by_owner.put(path, {"disabled": False}).status == 200
+
+    def test_a_smaller_plan_keeps_out_who_was_invited_before(
+        self, session: Session, organization: Organization, by_owner: Gateway
+    ) -> None:
+        token = invite(by_owner)
+        organization.limits = {}
+        session.flush()
+        guest = a_guest(session)
+        answer = guest.post("/user/join-org", {"org": token})
+        assert (answer.status, answer.json["used"]) == (402, 1)
+        organization.plan = "team"
+        session.flush()
+        assert guest.post("/user/join-org", {"org": token}).status == 200
+
+    def test_who_registers_for_a_smaller_plan_has_an_account_without_a_seat(
+        self, session: Session, organization: Organization, by_owner: Gateway
+    ) -> None:
+        browser = Gateway(identity)
+        browser.post("/auth/register", {**REGISTERS, "org": invite(by_owner)})
+        organization.limits = {}
+        session.flush()
+        code = re.search(r"code=([\w-]+)", sent_mails()[-1].body)
+        assert code
+        assert browser.post("/auth/activate", {"code": code[1]}).status == 200
+        assert browser.get("/user/organizations").json == []
 
 
 class TestPage:

@@ -630,6 +630,9 @@ PLAN_LIMITS = {
     """,
     Section.TEAM_MEMBERS: """
         POST /settings/team
+        POST /settings/team/invitations/{invitation_id}/resend
+        PUT /settings/team/{user_id}
+        POST /user/join-org
     """,
     Section.WEBHOOKS: """
         POST /webhooks

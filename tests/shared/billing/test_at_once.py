@@ -1,4 +1,7 @@
-"""Fifty requests at once for the last places, and two whose statements interleave: never one too many, and none lost."""
+"""Fifty requests at once for the last posts of a month, and two whose statements interleave: never one too many, and none lost.
+
+Levels, such as channels, are tested in `test_levels_at_once.py`.
+"""
 
 from collections import Counter
 from collections.abc import Callable

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import text
@@ -12,7 +13,7 @@ import shared
 from shared.db import sweep
 from shared.organizations.sweep import delete_old_rate_limits, take_hour
 from shared.publishing import housekeeping, reconcile
-from shared.publishing.housekeeping import STEPS, keep_house
+from shared.publishing.housekeeping import DAILY_STEPS, STEPS, keep_house
 
 # What runs every minute, or inside a step.
 NOT_HOURLY = {"send_due_deliveries", "request_missing_variants", "remove_unneeded_files"}
@@ -39,9 +40,10 @@ def steps_of_features() -> set[str]:
 
 class TestSteps:
     def test_every_step_of_a_feature_runs(self) -> None:
-        hourly = {step.__name__ for step in STEPS} - {"remove_unneeded_media"}
-        assert steps_of_features() - NOT_HOURLY - {"take_hour"} == hourly
-        assert len(STEPS) == len(set(STEPS))
+        steps = STEPS + DAILY_STEPS
+        names = {step.__name__ for step in steps} - {"remove_unneeded_media"}
+        assert steps_of_features() - NOT_HOURLY - {"take_hour", "take_day"} == names
+        assert len(steps) == len(set(steps))
         for name in NOT_HOURLY:
             assert hasattr(reconcile, name) or hasattr(housekeeping, name)
 
@@ -63,6 +65,26 @@ class TestSteps:
     def test_none_runs_without_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(housekeeping, "STEPS", (broken,))
         assert keep_house(has_time=lambda: False)
+
+    def test_some_run_once_a_day(self, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+        ran: list[str] = []
+
+        def step(name: str) -> Callable[[], int]:
+            def run() -> int:
+                ran.append(name)
+                return 0
+
+            return run
+
+        monkeypatch.setattr(housekeeping, "STEPS", (step("hourly"),))
+        monkeypatch.setattr(housekeeping, "DAILY_STEPS", (step("daily"),))
+        for age in ("0 hours", "2 hours", "25 hours"):
+            age_it = text(
+                "update rate_limits set window_started_at = now() - cast(:age as interval)"
+            )
+            session.execute(age_it, {"age": age})
+            keep_house()
+        assert ran == ["hourly", "daily", "hourly", "hourly", "daily"]
 
 
 class TestHour:
