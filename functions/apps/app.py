@@ -89,6 +89,7 @@ _REFUSED: dict[int | str, dict[str, Any]] = {
 }
 
 programs = Router(tags=_TAGS)
+own = Router(prefix="/user", tags=_TAGS)
 protocol = protocol_router(tags=_TAGS)
 registration = protocol_router(tags=_TAGS, route_class=RegistrationRoute)
 
@@ -291,6 +292,48 @@ def revoke_oauth_grant(grant_id: GrantId, member: Acting, session: Writing) -> G
     return GrantRevoked(id=grant_id)
 
 
+@own.get("/oauth-app")
+def get_own_oauth_app(member: Acting, session: Reading) -> AppOut:
+    """Return the organization's app (alias). The same as `GET /oauth/app`."""
+    return get_oauth_app(member, session)
+
+
+@own.post("/oauth-app", status_code=201)
+def create_own_oauth_app(body: AppIn, member: Acting, session: Writing) -> AppMade:
+    """Create the organization's app (alias). The same as `POST /oauth/app`."""
+    return create_oauth_app(body, member, session)
+
+
+@own.put("/oauth-app")
+def update_own_oauth_app(body: AppChange, member: Acting, session: Writing) -> AppOut:
+    """Change the organization's app (alias). The same as `PUT /oauth/app`."""
+    return update_oauth_app(body, member, session)
+
+
+@own.delete("/oauth-app")
+def delete_own_oauth_app(member: Acting, session: Writing) -> AppDeleted:
+    """Delete the organization's app (alias). The same as `DELETE /oauth/app`."""
+    return delete_oauth_app(member, session)
+
+
+@own.post("/oauth-app/rotate-secret")
+def rotate_own_oauth_app_secret(member: Acting, session: Writing) -> AppSecret:
+    """Rotate the app's secret (alias). The same as `POST /oauth/app/rotate`."""
+    return rotate_oauth_app_secret(member, session)
+
+
+@own.get("/approved-apps")
+def list_approved_apps(member: Acting, session: Reading) -> GrantList:
+    """List the apps that members allowed (alias). The same as `GET /oauth/grants`."""
+    return list_oauth_grants(member, session)
+
+
+@own.delete("/approved-apps/{grant_id}")
+def revoke_approved_app(grant_id: GrantId, member: Acting, session: Writing) -> GrantRevoked:
+    """Revoke a consent (alias). The same as `DELETE /oauth/grants/{grant_id}`."""
+    return revoke_oauth_grant(grant_id, member, session)
+
+
 @protocol.post("/device/code")
 def create_device_code(session: Writing) -> DeviceStarted:
     """Start the authorization of a device without a browser.
@@ -353,7 +396,7 @@ def get_named_protected_resource(name: str) -> ResourceMetadata:
 
 app = make_app(
     "apps",
-    routers=[programs, protocol, registration],
+    routers=[programs, own, protocol, registration],
     render=oauth_response,
     below_api=True,
 )

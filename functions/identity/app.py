@@ -99,6 +99,7 @@ from shared.organizations.api_keys import (
     make_api_key,
     revoke_api_key,
     rotate_api_key,
+    rotate_only_api_key,
 )
 from shared.organizations.impersonation import begin_impersonation, end_impersonations
 from shared.organizations.schemas import (
@@ -108,6 +109,7 @@ from shared.organizations.schemas import (
     ApiKeyMade,
     ApiKeyOut,
     ApiKeyRevoked,
+    ApiKeyRotated,
     ApiKeyRotation,
     Impersonation,
     ImpersonationCandidate,
@@ -816,6 +818,13 @@ def replace_api_key(
     return rotate_api_key(
         session, member.reach, actor_of(member), key_id, keep_old_for=timedelta(hours=hours)
     )
+
+
+@user.post("/api-key/rotate", operation_id="rotateOnlyApiKey", status_code=201)
+def replace_only_api_key(member: Acting, session: Writing) -> ApiKeyRotated:
+    """Rotate the only API key. The old one is refused at once. With several keys, use `POST /user/api-key/{key_id}/rotate`."""
+    key = rotate_only_api_key(session, member.reach, actor_of(member)).key
+    return ApiKeyRotated(api_key=key)
 
 
 @user.delete("/api-key/{key_id}")

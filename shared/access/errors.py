@@ -229,7 +229,7 @@ class AlreadyMember(Conflict):
 
     def __init__(self) -> None:
         super().__init__(
-            "This person is a member of the organization already. An admin can change the seat."
+            "This person is already a member of the organization. Change the member's seat, or ask an admin to do so."
         )
 
 

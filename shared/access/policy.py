@@ -301,6 +301,7 @@ USER = {
     "GET /user/api-key": Rule(Who.ADMIN, feature=Feature.API_KEYS),
     "POST /user/api-key": _KEYS,
     "PUT /user/api-key/{key_id}": _KEYS,
+    "POST /user/api-key/rotate": _KEYS,
     "POST /user/api-key/{key_id}/rotate": _KEYS,
     "DELETE /user/api-key/{key_id}": _KEYS,
 }
@@ -455,6 +456,9 @@ _CONSENTS = Rule(Who.MEMBER, rate=CONSENT, person=True, feature=_APPS_FEATURE, s
 _USERINFO = Rule(
     Who.VIEWER, program=True, consent=True, reads_profile=True, writes=False, feature=_APPS_FEATURE
 )
+_OWN_APP = Rule(Who.ADMIN, person=True, feature=_APPS_FEATURE)
+_GRANTS = Rule(Who.VIEWER, person=True, feature=_APPS_FEATURE)
+_ENDS_GRANT = replace(_GRANTS, self_only=True)
 APPS = {
     "GET /oauth/authorize": Rule(Who.PUBLIC, rate=TOKENS, feature=_APPS_FEATURE),
     "GET /oauth/authorize/{issuer}": Rule(Who.PUBLIC, rate=TOKENS, feature=_APPS_FEATURE),
@@ -464,15 +468,21 @@ APPS = {
     "POST /oauth/register": Rule(Who.PUBLIC, rate=REGISTER, feature=_APPS_FEATURE),
     "GET /oauth/userinfo": _USERINFO,
     "POST /oauth/userinfo": _USERINFO,
-    "GET /oauth/app": Rule(Who.ADMIN, person=True, feature=_APPS_FEATURE),
+    "GET /oauth/app": _OWN_APP,
     "POST /oauth/app": _MANAGE_APPS,
     "PUT /oauth/app": _MANAGE_APPS,
     "DELETE /oauth/app": _MANAGE_APPS,
     "POST /oauth/app/rotate": _MANAGE_APPS,
-    "GET /oauth/grants": Rule(Who.VIEWER, person=True, feature=_APPS_FEATURE),
-    "DELETE /oauth/grants/{grant_id}": Rule(
-        Who.VIEWER, person=True, feature=_APPS_FEATURE, self_only=True
-    ),
+    "GET /oauth/grants": _GRANTS,
+    "DELETE /oauth/grants/{grant_id}": _ENDS_GRANT,
+    # Aliases.
+    "GET /user/oauth-app": _OWN_APP,
+    "POST /user/oauth-app": _MANAGE_APPS,
+    "PUT /user/oauth-app": _MANAGE_APPS,
+    "DELETE /user/oauth-app": _MANAGE_APPS,
+    "POST /user/oauth-app/rotate-secret": _MANAGE_APPS,
+    "GET /user/approved-apps": _GRANTS,
+    "DELETE /user/approved-apps/{grant_id}": _ENDS_GRANT,
     "POST /device/code": Rule(Who.PUBLIC, rate=DEVICES, feature=_APPS_FEATURE),
     "POST /device/token": Rule(Who.PUBLIC, rate=DEVICE_POLLS, feature=_APPS_FEATURE),
     "GET /device": Rule(Who.PUBLIC, rate=TOKENS, feature=_APPS_FEATURE),

@@ -278,8 +278,8 @@ class Settings(BaseSettings):
     # Plans
     billing: bool = _setting(
         False,
-        "Whether plans limit what organizations may use; so far posts a month and the public API. `off`: nothing is "
-        "limited or counted.",
+        "Whether plans limit what organizations may use: posts a month, channels, members, webhooks, storage and "
+        "the public API. `off`: nothing is limited or counted.",
         "all",
     )
 

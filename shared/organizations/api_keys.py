@@ -14,7 +14,7 @@ from shared.core.ids import ApiKeyId, CustomerId, UserId, new_id
 from shared.core.reach import Reach
 from shared.db.statement import to_json
 from shared.organizations import queries
-from shared.organizations.errors import NoSuchApiKey, TooManyApiKeys
+from shared.organizations.errors import NoSuchApiKey, NotOneApiKey, TooManyApiKeys
 from shared.organizations.schemas import ApiKeyChange, ApiKeyMade, ApiKeyOut
 
 MOST_KEYS = 50
@@ -114,6 +114,19 @@ def rotate_api_key(
         raise NoSuchApiKey
     record(session, actor, Action.API_KEY_ROTATED, key_id)
     return ApiKeyMade(**row._asdict(), key=key)
+
+
+def rotate_only_api_key(session: Session, reach: Reach, actor: Actor) -> ApiKeyMade:
+    """Rotate the only API key that the caller sees, which ends at once.
+
+    Raises:
+        NotOneApiKey: there are several, or none.
+    """
+    queries.lock_organization(session, reach.organization_id)
+    rows = queries.LIST_API_KEYS.all(session, *reach)
+    if len(rows) != 1:
+        raise NotOneApiKey(len(rows))
+    return rotate_api_key(session, reach, actor, rows[0].id, keep_old_for=timedelta(0))
 
 
 def revoke_api_key(session: Session, reach: Reach, actor: Actor, key_id: ApiKeyId) -> None:

@@ -37,6 +37,20 @@ class NoSuchApiKey(NotFound):
         super().__init__("This API key does not exist. It may have been revoked already.")
 
 
+class NotOneApiKey(Conflict):
+    """The organization has several API keys or none, so that the request does not say which one it means."""
+
+    code = "not_one_api_key"
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            f"You see {number} API keys, so name one: `POST /user/api-key/{{key_id}}/rotate`. `GET /user/api-key` "
+            "lists them."
+            if number
+            else "There is no API key yet. Create one with `POST /user/api-key`."
+        )
+
+
 class TooManyApiKeys(Conflict):
     """The organization already has the maximum number of API keys."""
 

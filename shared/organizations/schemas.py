@@ -128,6 +128,10 @@ class ApiKeyRotation(RequestModel):
     keep_old_for_hours: int = Field(default=0, ge=0, le=MOST_HOURS_TWO_KEYS_DO, examples=[24])
 
 
+class ApiKeyRotated(WireModel):
+    api_key: str = Field(description="The new key. It is not shown again.")
+
+
 class ApiKeyOut(WireModel):
     id: ApiKeyId
     name: str

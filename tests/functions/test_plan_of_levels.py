@@ -21,12 +21,13 @@ from tests.gateway import Answer, Gateway, as_member, by_key
 from tests.shared.media.storage import make_storage
 
 __all__ = ["webhooks_queue"]  # a fixture
-pytestmark = pytest.mark.usefixtures("webhooks_queue")
 GIGABYTE = 10**9
 
 
 @pytest.fixture(autouse=True)
-def _standard(session: Session, organization: Organization, configure: Configure) -> None:
+def _standard(
+    session: Session, organization: Organization, webhooks_queue: str, configure: Configure
+) -> None:
     """STANDARD includes 5 channels, 2 webhooks and 5 GB."""
     make_storage(configure, BILLING="on")
     organization.plan = "standard"
@@ -60,9 +61,9 @@ class TestChannels:
         assert refusal(answer) == self.FULL
         assert answer.json["url"].endswith("/billing")
         fields = {"code": "{}", "timezone": "UTC"}
-        assert refusal(caller.post("/integrations/social/telegram/connect", fields)) == self.FULL
+        assert refusal(caller.post("/integrations/social/bluesky/connect", fields)) == self.FULL
         program = by_key(public, session, member)
-        assert program.get("/public/v1/social/bluesky").status == 402
+        assert program.get("/public/v1/social/x").status == 402
         # To connect one again adds none.
         again = caller.get("/integrations/social/mastodon", query={"refresh": str(channel.id)})
         assert again.status != 402, again.text
@@ -71,13 +72,13 @@ class TestChannels:
         self, session: Session, organization: Organization, caller: Gateway
     ) -> None:
         one, other = (a_channel(session, organization, disabled=True) for _ in range(2))
-        assert caller.post("/integrations/enable", {"id": str(one.id)}).status == 201
+        assert caller.post("/integrations/enable", {"id": str(one.id)}).status == 200
         answer = caller.post("/integrations/enable", {"id": str(other.id)})
         assert refusal(answer) == self.FULL
         # Again, it raises nothing.
-        assert caller.post("/integrations/enable", {"id": str(one.id)}).status == 201
-        assert caller.post("/integrations/disable", {"id": str(one.id)}).status == 201
-        assert caller.post("/integrations/enable", {"id": str(other.id)}).status == 201
+        assert caller.post("/integrations/enable", {"id": str(one.id)}).status == 200
+        assert caller.post("/integrations/disable", {"id": str(one.id)}).status == 200
+        assert caller.post("/integrations/enable", {"id": str(other.id)}).status == 200
 
     def test_what_the_plan_disabled_is_listed_as_disabled(
         self, session: Session, organization: Organization, caller: Gateway

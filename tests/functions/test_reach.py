@@ -33,8 +33,11 @@ OF_ORGANIZATION = {
     "/settings/team": "its members",
     "/posts/tags": "its tags, which posts of all customers have",
     "/media/storage": "the storage that all of them share",
+    "/organizations/ownership": "the offers of its ownership",
     "/oauth/grants": "the consents of its members",
     "/oauth/app": "its own app",
+    "/user/approved-apps": "the consents of its members",
+    "/user/oauth-app": "its own app",
 }
 PRINCIPALS = ("session", "key", "grant")
 TABLES = ("customers", "channels", "posts", "media", "tags", "notifications", "webhooks", "webhook_deliveries")  # fmt: skip

@@ -30,7 +30,7 @@ PATHS = {
     "AutomationFunction": ["/webhooks/*"],
     "PublicApiFunction": ["/public/v1/*", "/api/public/v1/*", "$default"],
     "AppsFunction": [
-        *("/oauth/*", "/device/*", "/.well-known/*"),
+        *("/oauth/*", "/device/*", "/.well-known/*", "/user/oauth-app/*", "/user/approved-apps/*"),
         *("/api/oauth/*", "/api/device/*", "/api/.well-known/*"),
     ],
     "McpFunction": ["/mcp/*", "/api/mcp/*"],

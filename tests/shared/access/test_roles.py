@@ -109,7 +109,9 @@ LEAST = {
         GET /oauth/userinfo
         POST /oauth/userinfo
         GET /oauth/grants
+        GET /user/approved-apps
         DELETE /oauth/grants/{grant_id}
+        DELETE /user/approved-apps/{grant_id}
         GET /public/v1/is-connected
         GET /public/v1/integrations
         GET /public/v1/groups
@@ -191,6 +193,7 @@ LEAST = {
         POST /user/api-key
         PUT /user/api-key/{key_id}
         POST /user/api-key/{key_id}/rotate
+        POST /user/api-key/rotate
         DELETE /user/api-key/{key_id}
         PUT /settings/organization
         GET /settings/team
@@ -211,10 +214,15 @@ LEAST = {
         POST /webhooks/{webhook_id}/test
         POST /webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver
         GET /oauth/app
+        GET /user/oauth-app
         POST /oauth/app
+        POST /user/oauth-app
         PUT /oauth/app
+        PUT /user/oauth-app
         DELETE /oauth/app
+        DELETE /user/oauth-app
         POST /oauth/app/rotate
+        POST /user/oauth-app/rotate-secret
     """,
     Who.OWNER: """
         POST /organizations/ownership
@@ -254,6 +262,7 @@ PERSONS_ALONE = """
     POST /user/api-key
     PUT /user/api-key/{key_id}
     POST /user/api-key/{key_id}/rotate
+    POST /user/api-key/rotate
     DELETE /user/api-key/{key_id}
     PUT /settings/team/{user_id}
     DELETE /settings/team/{user_id}
@@ -272,12 +281,19 @@ PERSONS_ALONE = """
     POST /notifications/read
     POST /oauth/authorize
     GET /oauth/app
+    GET /user/oauth-app
     POST /oauth/app
+    POST /user/oauth-app
     PUT /oauth/app
+    PUT /user/oauth-app
     DELETE /oauth/app
+    DELETE /user/oauth-app
     POST /oauth/app/rotate
+    POST /user/oauth-app/rotate-secret
     GET /oauth/grants
+    GET /user/approved-apps
     DELETE /oauth/grants/{grant_id}
+    DELETE /user/approved-apps/{grant_id}
     POST /device/approve
     GET /announcements
     POST /announcements
@@ -469,14 +485,20 @@ SELF_ONLY = """
     POST /user/api-key
     PUT /user/api-key/{key_id}
     POST /user/api-key/{key_id}/rotate
+    POST /user/api-key/rotate
     DELETE /user/api-key/{key_id}
     POST /oauth/authorize
     POST /device/approve
     DELETE /oauth/grants/{grant_id}
+    DELETE /user/approved-apps/{grant_id}
     POST /oauth/app
+    POST /user/oauth-app
     PUT /oauth/app
+    PUT /user/oauth-app
     DELETE /oauth/app
+    DELETE /user/oauth-app
     POST /oauth/app/rotate
+    POST /user/oauth-app/rotate-secret
     PUT /settings/team/{user_id}
     DELETE /settings/team/{user_id}
     PUT /settings/organization
@@ -499,6 +521,7 @@ FRESH = """
     POST /user/api-key
     PUT /user/api-key/{key_id}
     POST /user/api-key/{key_id}/rotate
+    POST /user/api-key/rotate
     DELETE /user/api-key/{key_id}
     PUT /settings/team/{user_id}
     DELETE /settings/team/{user_id}
@@ -567,6 +590,7 @@ SWITCHED_OFF_BY = {
         POST /user/api-key
         PUT /user/api-key/{key_id}
         POST /user/api-key/{key_id}/rotate
+        POST /user/api-key/rotate
         DELETE /user/api-key/{key_id}
     """,
     Feature.WEBHOOKS: """
@@ -592,12 +616,19 @@ SWITCHED_OFF_BY = {
         GET /oauth/userinfo
         POST /oauth/userinfo
         GET /oauth/app
+        GET /user/oauth-app
         POST /oauth/app
+        POST /user/oauth-app
         PUT /oauth/app
+        PUT /user/oauth-app
         DELETE /oauth/app
+        DELETE /user/oauth-app
         POST /oauth/app/rotate
+        POST /user/oauth-app/rotate-secret
         GET /oauth/grants
+        GET /user/approved-apps
         DELETE /oauth/grants/{grant_id}
+        DELETE /user/approved-apps/{grant_id}
         POST /device/code
         POST /device/token
         GET /device

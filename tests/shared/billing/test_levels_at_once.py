@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import date
 
 import boto3
 import pytest
@@ -15,6 +16,7 @@ from shared.access.context import ActingMember, Profile, Via
 from shared.access.team_schemas import InvitationIn
 from shared.audit.entries import Actor
 from shared.aws import keys
+from shared.billing.plans import Allowances, Plan
 from shared.channels import connect
 from shared.channels.change import change_channel
 from shared.channels.connectors import Connector
@@ -133,6 +135,7 @@ def _invite(at: Place, number: int) -> None:
         role=Role.OWNER,
         timezone="UTC",
         via=Via.SESSION,
+        allowances=Allowances(Plan.STANDARD, date(2026, 12, 1)),
     )
     with unit_of_work() as session:
         wanted = InvitationIn(email=f"guest{number}@example.org", role="USER", send_email=False)
