@@ -44,8 +44,8 @@ class NotOneApiKey(Conflict):
 
     def __init__(self, number: int) -> None:
         super().__init__(
-            f"You see {number} API keys, so name one: `POST /user/api-key/{{key_id}}/rotate`. `GET /user/api-key` "
-            "lists them."
+            f"You see {number} API keys. Choose one of `GET /user/api-key`, and rotate it with `POST "
+            "/user/api-key/{key_id}/rotate`."
             if number
             else "There is no API key yet. Create one with `POST /user/api-key`."
         )

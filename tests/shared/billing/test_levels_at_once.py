@@ -46,6 +46,8 @@ OWNER = Profile(
     organization_name="Roost Ltd",
     is_trialing=False,
     allow_trial=True,
+    impersonation_reason=None,
+    impersonation_ends_at=None,
 )
 
 
