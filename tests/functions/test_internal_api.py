@@ -23,6 +23,7 @@ pytestmark = pytest.mark.usefixtures("aws")
 BUILT = """
     GET    /                                          a text: the server runs
     GET    /health                                    the server's state
+    GET    /monitor/queue/{name}                      whether due posts move
 
     GET    /auth/can-register                         whether new accounts are accepted
     POST   /auth/register                             an account, with an organization or an invitation
@@ -70,12 +71,11 @@ BUILT = """
     POST   /settings/shortlink                        change it
     GET    /notifications                             how many are unread
     GET    /notifications/list                        read them
+    GET    /announcements                             what operators announce
+    POST   /announcements                             announce something
+    DELETE /announcements/{announcement_id}           take it back
 """
 NOT_BUILT = {
-    "GET /monitor/queue/{name}": "The function of the server's operators is not built yet.",
-    "GET /announcements": "The function of the server's operators is not built yet.",
-    "POST /announcements": "The function of the server's operators is not built yet.",
-    "DELETE /announcements/{id}": "The function of the server's operators is not built yet.",
     "POST /user/delete-account": "Deleting an account, with 14 days to come back, is not built yet.",
     "GET /user/subscription": "It comes with payments.",
     "GET /user/subscription/tiers": "It comes with payments.",
