@@ -30,9 +30,17 @@ from shared.access.team_schemas import (
 )
 from shared.audit.read import export_log, format_for, list_log
 from shared.audit.schemas import Log, LogQuery
-from shared.channels import customers
+from shared.channels import approval_rules, customers
 from shared.channels.customers import delete_customer
-from shared.channels.schemas import CustomerIn, CustomerList, CustomerOut, CustomerRef
+from shared.channels.schemas import (
+    ApprovalRuleIn,
+    ApprovalRuleOut,
+    ApprovalRules,
+    CustomerIn,
+    CustomerList,
+    CustomerOut,
+    CustomerRef,
+)
 from shared.core.errors import Unauthenticated
 from shared.core.ids import AnnouncementId, CustomerId, InvitationId, OfferId, UserId
 from shared.notifications import announcements
@@ -164,6 +172,35 @@ def remove_team_member(
     The API keys that they created here end, except those in `keepKeys`, and so do their consents and device logins.
     """
     return team.remove_member(session, member, user_id, body.keep_keys if body else ())
+
+
+@settings.get("/approval")
+def get_approval(member: Acting, session: Reading) -> ApprovalRules:
+    """Return which posts wait for approval: the organization's rule, and those of customers with their own."""
+    return approval_rules.list_rules(session, member.reach)
+
+
+@settings.put("/approval")
+def update_approval(body: ApprovalRuleIn, member: Acting, session: Writing) -> ApprovalRuleOut:
+    """Set which posts wait for approval. Posts that are queued already stay queued."""
+    return approval_rules.set_rule(session, actor_of(member), body)
+
+
+@settings.put("/approval/{customer_id}")
+def update_customer_approval(
+    customer_id: CustomerId, body: ApprovalRuleIn, member: Acting, session: Writing
+) -> ApprovalRuleOut:
+    """Set which posts of a customer's channels wait for approval, instead of the organization's rule."""
+    return approval_rules.set_rule_of_customer(session, actor_of(member), customer_id, body)
+
+
+@settings.delete("/approval/{customer_id}")
+def remove_customer_approval(
+    customer_id: CustomerId, member: Acting, session: Writing
+) -> ApprovalRules:
+    """Remove a customer's rule, so that the organization's holds. Returns the rules that are left."""
+    approval_rules.remove_rule(session, actor_of(member), customer_id)
+    return approval_rules.list_rules(session, member.reach)
 
 
 @settings.get("/shortlink")

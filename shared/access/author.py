@@ -2,6 +2,8 @@
 
 from shared.access.actor import actor_of
 from shared.access.context import ActingMember, Via
+from shared.organizations.models import Role
+from shared.posts.approval import Right
 from shared.posts.models import CreationMethod
 from shared.posts.parts import Author
 
@@ -24,4 +26,14 @@ def author_by(member: ActingMember, door: CreationMethod) -> Author:
         door,
         actor_of(member),
         member.allowances,
+        right_of(member),
+    )
+
+
+def right_of(member: ActingMember) -> Right:
+    """Return the caller's right to queue posts and to approve them. Only people approve, and viewers are clients."""
+    approves = member.may_approve or member.role is Role.OWNER
+    return Right(
+        must_ask=member.needs_approval,
+        may_approve=approves and member.via is Via.SESSION and member.role is not Role.VIEWER,
     )

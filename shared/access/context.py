@@ -31,6 +31,7 @@ from shared.access.errors import (
     FreshLoginNeeded,
     ImpersonationOver,
     ImpersonationRefused,
+    KeyProposesOnly,
     KeyReadsOnly,
     NoApiKey,
     NoOrganization,
@@ -48,7 +49,7 @@ from shared.access.errors import (
 )
 from shared.access.policy import Quota, Rate, Rule, Who, reaches
 from shared.apps.credentials import GRANT_PREFIX
-from shared.apps.scopes import WRITE
+from shared.apps.scopes import PROPOSE, WRITE
 from shared.billing.errors import NotInPlan
 from shared.billing.plans import Allowances
 from shared.billing.queries import PlanRow
@@ -73,12 +74,13 @@ from shared.identity.logins import methods_of
 from shared.identity.models import SECOND_FACTORS, FactorKind, Method
 from shared.identity.tokens import read_access_token
 from shared.organizations.models import Role
-from shared.organizations.queries import KEY_WRITES
+from shared.organizations.queries import KEY_PROPOSES, KEY_WRITES
 
 _SUBSCRIBER_BITS = (
     64  # the smallest network that an IPv6 subscriber has. Source: RFC 6177, RFC 7421, read 2026-11
 )
 _WRITING = frozenset({KEY_WRITES, WRITE})  # an API key's scope, and a grant's
+_PROPOSING = frozenset({KEY_PROPOSES, PROPOSE})
 _NOBODY = UUID(int=0)
 NO_ORGANIZATION = OrganizationId(_NOBODY)
 """The organization of a person who belongs to none, on a personal route. It matches no row."""
@@ -119,7 +121,8 @@ class Proof:
 class ActingMember:
     """Who acts in a request. For an API key, `user_id` is the user who created it; None if that user was deleted.
 
-    `may_write` is False for a read-only key or consent. `proof` is None for a program. What a member with `needs_approval`
+    `may_write` is False for a key or consent that only reads or proposes. With one that `proposes`, posts are written, and wait
+    for approval. `proof` is None for a program. What a member with `needs_approval`
     schedules waits for somebody with `may_approve`. `request_id` and `address` (of the network) are for the audit log.
     """
 
@@ -132,6 +135,7 @@ class ActingMember:
     is_super_admin: bool = False
     impersonated_by: UserId | None = None
     may_write: bool = True
+    proposes: bool = False
     api_key_id: ApiKeyId | None = None
     grant_id: GrantId | None = None
     customers: tuple[CustomerId, ...] | None = None
@@ -149,16 +153,30 @@ class ActingMember:
         customers = None if self.customers is None else list(self.customers)
         return Reach(self.organization_id, customers)
 
-    def require(self, role: Role, *, writes: bool) -> None:
+    def require(self, role: Role, *, writes: bool, proposes: bool = False) -> None:
         """Refuse what the caller may not do, where the route's rule leaves that open.
 
+        `proposes`: it writes only what waits for approval, if the caller's key only proposes.
+
         Raises:
-            Forbidden: the role is too low, or the key is read-only.
+            Forbidden: the role is too low, or the key does not allow it.
         """
         if writes and not self.may_write:
-            raise KeyReadsOnly
+            self.require_proposal(proposes)
         if not reaches(self.role, role):
             raise RoleTooLow(role.value)
+
+    def require_proposal(self, proposes: bool) -> None:
+        """Refuse what the caller's key or consent, which may not write, does not allow.
+
+        Raises:
+            KeyProposesOnly: it only proposes, and this cannot be proposed.
+            KeyReadsOnly: it only reads.
+        """
+        if not self.proposes:
+            raise KeyReadsOnly
+        if not proposes:
+            raise KeyProposesOnly
 
     @property
     def person_id(self) -> UserId:
@@ -285,7 +303,7 @@ def _by_program(session: Session | Connection, credentials: Credentials, rule: R
         raise OrganizationGone
     caller = _caller(row, via, rule)
     if rule.writes and not rule.judges_itself and not caller.member.may_write:
-        raise KeyReadsOnly
+        caller.member.require_proposal(rule.proposes)
     return caller
 
 
@@ -305,6 +323,8 @@ def _find(
 
 
 def _caller(row: CallerRow, via: Via, rule: Rule) -> Caller:
+    may_write = row.scopes is None or not _WRITING.isdisjoint(row.scopes)
+    proposes = not may_write and not _PROPOSING.isdisjoint(row.scopes or ())
     member = ActingMember(
         organization_id=row.organization_id or NO_ORGANIZATION,
         user_id=row.user_id,
@@ -312,7 +332,7 @@ def _caller(row: CallerRow, via: Via, rule: Rule) -> Caller:
         timezone=row.timezone,
         via=via,
         customers=None if row.customers is None else tuple(map(CustomerId, row.customers)),
-        needs_approval=row.needs_approval,
+        needs_approval=row.needs_approval or proposes,
         may_approve=row.may_approve,
         allowances=current_allowances(
             PlanRow(row.plan, row.plan_ends_at, row.limits, row.organization_since)
@@ -322,7 +342,8 @@ def _caller(row: CallerRow, via: Via, rule: Rule) -> Caller:
         session_id=row.session_id,
         is_super_admin=row.is_super_admin,
         impersonated_by=row.impersonated_by,
-        may_write=row.scopes is None or not _WRITING.isdisjoint(row.scopes),
+        may_write=may_write,
+        proposes=proposes,
         api_key_id=ApiKeyId(row.principal) if via is Via.API_KEY else None,
         grant_id=GrantId(row.principal) if via is Via.OAUTH else None,
     )

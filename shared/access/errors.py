@@ -298,6 +298,17 @@ class KeyReadsOnly(Forbidden):
         super().__init__("This API key is read-only. Use a key with the `write` scope.")
 
 
+class KeyProposesOnly(Forbidden):
+    """The API key or consent only proposes posts, and this cannot wait for approval."""
+
+    code = "key_proposes_only"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This API key or app may only propose posts. Use one with the `write` scope, or ask a member."
+        )
+
+
 class RateLimitReached(TooManyRequests):
     """The caller's organization or address has reached a route's rate limit."""
 

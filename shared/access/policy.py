@@ -132,6 +132,7 @@ class Rule:
             method decides.
         judges_itself: the code behind this route calls `ActingMember.require` before it writes, so a read-only key is
             accepted.
+        proposes: a key or consent that only proposes is accepted, because what it schedules waits for approval.
         returns: a platform sends browsers back to this page.
         by_cookie: a public route that uses or sets our cookies, so other sites may not send it.
         personal: a route about the person only: the organization or impersonation that a request names is ignored, and
@@ -152,6 +153,7 @@ class Rule:
     feature: Feature | None = None
     writes: bool | None = None
     judges_itself: bool = False
+    proposes: bool = False
     returns: bool = False
     by_cookie: bool = False
     personal: bool = False
@@ -307,10 +309,16 @@ USER = {
 }
 _GIVES_SEATS = Rule(Who.ADMIN, person=True, self_only=True, fresh=True)
 _INVITES = replace(_GIVES_SEATS, limit=Section.TEAM_MEMBERS, rate=INVITATIONS, reads_profile=True)
+# A key must not switch off the approval that its posts wait for.
+_APPROVAL = Rule(Who.ADMIN, person=True, self_only=True, whole=True)
 ORGANIZATIONS = {
     "GET /settings/organization": Rule(Who.VIEWER),
     # It decides whether the owners get an email about impersonations.
     "PUT /settings/organization": Rule(Who.ADMIN, self_only=True),
+    "GET /settings/approval": Rule(Who.VIEWER),
+    "PUT /settings/approval": _APPROVAL,
+    "PUT /settings/approval/{customer_id}": _APPROVAL,
+    "DELETE /settings/approval/{customer_id}": _APPROVAL,
     "GET /settings/shortlink": Rule(Who.ADMIN),
     "POST /settings/shortlink": Rule(Who.ADMIN),
     "GET /settings/team": Rule(Who.ADMIN, Section.TEAM_MEMBERS),
@@ -392,19 +400,21 @@ MEDIA = _consented(
     {
         # Files belong to no customer yet, so the library is closed to a caller who is limited to some.
         "GET /media": Rule(Who.VIEWER, whole=True),
-        "POST /media": Rule(Who.MEMBER, Section.STORAGE, rate=UPLOAD, whole=True),
-        "POST /media/information": Rule(Who.MEMBER, whole=True),
+        "POST /media": Rule(Who.MEMBER, Section.STORAGE, rate=UPLOAD, whole=True, proposes=True),
+        "POST /media/information": Rule(Who.MEMBER, whole=True, proposes=True),
         "GET /media/storage": Rule(Who.VIEWER),
         "GET /media/{media_id}": Rule(Who.VIEWER, whole=True),
         "PUT /media/{media_id}": Rule(Who.MEMBER, whole=True),
         "DELETE /media/{media_id}": Rule(Who.MEMBER, whole=True),
-        "POST /media/{media_id}/parts": Rule(Who.MEMBER, whole=True),
-        "POST /media/{media_id}/complete": Rule(Who.MEMBER, whole=True),
-        "DELETE /media/{media_id}/upload": Rule(Who.MEMBER, whole=True),
+        "POST /media/{media_id}/parts": Rule(Who.MEMBER, whole=True, proposes=True),
+        "POST /media/{media_id}/complete": Rule(Who.MEMBER, whole=True, proposes=True),
+        "DELETE /media/{media_id}/upload": Rule(Who.MEMBER, whole=True, proposes=True),
     }
 )
 # Whatever queues a post counts it, unless it is counted already.
-_QUEUES = Rule(Who.MEMBER, Section.POSTS_PER_MONTH, rate=COMPOSE, action=Action.CREATE)
+_QUEUES = Rule(
+    Who.MEMBER, Section.POSTS_PER_MONTH, rate=COMPOSE, action=Action.CREATE, proposes=True
+)
 POSTS = _consented(
     {
         "GET /posts": Rule(Who.VIEWER),
@@ -413,7 +423,7 @@ POSTS = _consented(
         "GET /posts/group/{group_id}": Rule(Who.VIEWER),
         "DELETE /posts/group/{group_id}": Rule(Who.MEMBER),
         "GET /posts/{post_id}": Rule(Who.VIEWER),
-        "POST /posts/valid": Rule(Who.MEMBER, rate=COMPOSE),
+        "POST /posts/valid": Rule(Who.MEMBER, rate=COMPOSE, proposes=True),
         "POST /posts/should-shortlink": Rule(Who.VIEWER),
         "GET /posts/find-slot": Rule(Who.VIEWER),
         "GET /posts/find-slot/{channel_id}": Rule(Who.VIEWER),
@@ -427,7 +437,7 @@ POSTS = _consented(
         "PUT /posts/{post_id}/status": _QUEUES,
         "POST /posts/{post_id}/duplicate": _QUEUES,
         "POST /posts/{post_id}/confirm": Rule(Who.MEMBER),
-        "POST /posts/{post_id}/resend": _QUEUES,
+        "POST /posts/{post_id}/resend": replace(_QUEUES, proposes=False),
         "GET /posts/{post_id}/history": Rule(Who.VIEWER),
         # Emails link here until there is a console.
         "GET /app/posts/{post_id}": Rule(Who.VIEWER),
@@ -495,9 +505,11 @@ APPS = {
 _API = Section.PUBLIC_API
 _READS = Rule(Who.VIEWER, rate=PUBLIC_READ, program=True, flag=_API)
 _WRITES = Rule(Who.MEMBER, rate=PUBLIC_WRITE, program=True, flag=_API)
-_REQUEUES = replace(_WRITES, limit=Section.POSTS_PER_MONTH, action=Action.CREATE)
+_REQUEUES = replace(_WRITES, limit=Section.POSTS_PER_MONTH, action=Action.CREATE, proposes=True)
 _ASKS = Rule(Who.MEMBER, rate=PUBLIC_ASK, program=True, flag=_API)
-_UPLOADS = Rule(Who.MEMBER, Section.STORAGE, rate=PUBLIC_UPLOAD, program=True, flag=_API)
+_UPLOADS = Rule(
+    Who.MEMBER, Section.STORAGE, rate=PUBLIC_UPLOAD, program=True, flag=_API, proposes=True
+)
 PUBLIC_API = _consented(
     {
         "GET /public/v1/is-connected": _READS,
@@ -517,19 +529,24 @@ PUBLIC_API = _consented(
             Who.EDITOR, rate=PUBLIC_WRITE, program=True, flag=_API
         ),
         "GET /public/v1/integration-settings/{channel_id}": _READS,
-        "POST /public/v1/integration-trigger/{channel_id}": _ASKS,
+        "POST /public/v1/integration-trigger/{channel_id}": replace(_ASKS, proposes=True),
         "GET /public/v1/find-slot": _READS,
         "GET /public/v1/find-slot/{channel_id}": _READS,
         "GET /public/v1/posts": _READS,
         "POST /public/v1/posts": Rule(
-            Who.MEMBER, Section.POSTS_PER_MONTH, rate=PUBLIC_COMPOSE, program=True, flag=_API
+            Who.MEMBER,
+            Section.POSTS_PER_MONTH,
+            rate=PUBLIC_COMPOSE,
+            program=True,
+            flag=_API,
+            proposes=True,
         ),
         "GET /public/v1/posts/{post_id}": _READS,
         "PUT /public/v1/posts/{post_id}": _REQUEUES,
         "DELETE /public/v1/posts/{post_id}": _WRITES,
         "DELETE /public/v1/posts/group/{group_id}": _WRITES,
         "GET /public/v1/posts/{post_id}/missing": _ASKS,
-        "PUT /public/v1/posts/{post_id}/settings": _WRITES,
+        "PUT /public/v1/posts/{post_id}/settings": replace(_WRITES, proposes=True),
         "PUT /public/v1/posts/{post_id}/status": _REQUEUES,
         "PUT /public/v1/posts/{post_id}/release-id": _WRITES,
         "GET /public/v1/analytics/{channel_id}": replace(_ASKS, who=Who.VIEWER),

@@ -12,7 +12,7 @@ from shared.apps import token_queries
 from shared.apps.credentials import NewToken, new_token, new_user_code, read_user_code
 from shared.apps.errors import NoSuchUserCode, OAuthRefused
 from shared.apps.schemas import DeviceStarted, DeviceToken
-from shared.apps.scopes import SCOPES, scope_text
+from shared.apps.scopes import granted_scopes, scope_text
 from shared.audit.entries import Action, Actor, Entry, entries_json
 from shared.audit.record import record
 from shared.core.config import settings
@@ -103,8 +103,10 @@ def poll_device(session: Session, visitor: Actor, device_code: str) -> DeviceTok
         session,
         grant_id=GrantId(new_id()),
         device_code_hash=device_code_hash,
-        scopes=list(SCOPES),
-        audit=entries_json(visitor, Entry(Action.GRANT_CREATED, after={"scopes": SCOPES})),
+        scopes=list(granted_scopes(None)),
+        audit=entries_json(
+            visitor, Entry(Action.GRANT_CREATED, after={"scopes": granted_scopes(None)})
+        ),
         **NewToken(hash_secret(token))._asdict(),
     )
     if grant is None:

@@ -11,11 +11,12 @@ from html import escape
 
 from shared.apps.redirects import origin_of
 from shared.apps.schemas import AppShown, Maker
-from shared.apps.scopes import READ, WRITE
+from shared.apps.scopes import PROPOSE, READ, WRITE
 from shared.core.ids import OrganizationId
 
 _MAY = {
     READ: "see your name and address, channels and the customers they belong to, posts, files and notifications",
+    PROPOSE: "write posts, which wait until somebody approves them, and upload files",
     WRITE: "write, change, publish and delete posts, upload files, and connect or remove channels",
 }
 _MAY_NOT = "It cannot administer the organization: its settings, members, keys and webhooks."

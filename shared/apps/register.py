@@ -29,7 +29,8 @@ def register(session: Session, visitor: Actor, metadata: ClientMetadata) -> Regi
     scopes = granted_scopes(metadata.scope)
     if not scopes:
         raise OAuthRefused(
-            "invalid_client_metadata", "None of these scopes exists. Use mcp:read or mcp:write."
+            "invalid_client_metadata",
+            "None of these scopes exists. Use mcp:read, mcp:propose or mcp:write.",
         )
     is_public = metadata.token_endpoint_auth_method == "none"  # noqa: S105  a method's name
     secret = None if is_public else new_client_secret()

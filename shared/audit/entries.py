@@ -103,6 +103,8 @@ class Action(StrEnum):
 
 FIELDS = frozenset(
     {
+        "approval",
+        "approvedBy",
         "channelId",
         "customerId",
         "customers",
@@ -115,6 +117,7 @@ FIELDS = frozenset(
         "provider",
         "publishDate",
         "reason",
+        "review",
         "role",
         "scopes",
         "state",

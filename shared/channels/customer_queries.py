@@ -9,6 +9,7 @@ from shared.core.ids import CustomerId, OrganizationId
 from shared.core.reach import Reach
 from shared.db.reach import in_reach
 from shared.db.statement import NoRow, Statement, sql
+from shared.organizations.models import Approval, ApprovedBy
 
 
 class OfOrganization(NamedTuple):
@@ -183,3 +184,45 @@ def hold_customer(session: Session, reach: Reach, customer_id: CustomerId) -> No
     """
     if HOLD_CUSTOMER.find(session, *reach, customer_id) is None:
         raise CustomerNotFound
+
+
+class ApprovalOfCustomer(NamedTuple):
+    id: CustomerId
+    name: str
+    approval: Approval
+    approved_by: ApprovedBy
+
+
+LIST_APPROVALS = Statement(
+    "list_approvals",
+    sql(
+        """
+        select id, name, approval, approved_by from customers
+        where organization_id = :organization_id and approval is not null and {in_reach}
+        order by lower(name), id
+        """,
+        in_reach=in_reach(sql("id")),
+    ),
+    params=Visible,
+    row=ApprovalOfCustomer,
+)
+"""List the customers with a rule of their own for the approval of posts, by name."""
+
+
+class NewApproval(NamedTuple):
+    organization_id: OrganizationId
+    customer_id: CustomerId
+    approval: str | None
+    approved_by: str | None
+
+
+SET_APPROVAL = Statement(
+    "set_approval_of_customer",
+    sql("""
+        update customers set approval = :approval, approved_by = :approved_by, updated_at = now()
+        where organization_id = :organization_id and id = :customer_id
+    """),
+    params=NewApproval,
+    row=NoRow,
+)
+"""Set a customer's rule for the approval of posts, or remove it."""

@@ -19,14 +19,18 @@ from shared.core.ids import (
     new_id,
 )
 from shared.db.base import Base, SoftDelete, Timestamps
-from shared.db.types import Sealed
+from shared.db.types import Sealed, text_enum
+from shared.organizations.models import Approval, ApprovedBy
 
 DISABLED_BY_PLAN = "plan"
 """The mark of a channel that is disabled because the plan includes fewer. It is enabled again when the plan allows it."""
 
 
 class Customer(Timestamps, Base):
-    """A client for whom an organization posts; channels are grouped by customer."""
+    """A client for whom an organization posts; channels are grouped by customer.
+
+    `approval` and `approved_by` are its rule for posts; both are null where the organization's holds.
+    """
 
     __tablename__ = "customers"
     __table_args__ = (UniqueConstraint("organization_id", "name"),)
@@ -36,6 +40,8 @@ class Customer(Timestamps, Base):
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
     name: Mapped[str]
+    approval: Mapped[Approval | None] = mapped_column(text_enum(Approval))
+    approved_by: Mapped[ApprovedBy | None] = mapped_column(text_enum(ApprovedBy))
 
 
 class Channel(Timestamps, SoftDelete, Base):

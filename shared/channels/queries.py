@@ -18,6 +18,7 @@ from shared.core.ids import ChannelId, CustomerId, OrganizationId
 from shared.core.reach import Reach
 from shared.db.reach import WHOLE, in_reach, of_customers
 from shared.db.statement import Json, NoRow, Sql, Statement, sql
+from shared.organizations.models import Approval, ApprovedBy
 
 IN_REACH = in_reach(sql("c.customer_id"))
 """The condition that the caller may see the channel of a table `channels c`."""
@@ -62,6 +63,14 @@ class ChannelSummary:
     account_settings: dict[str, Any]
     additional_settings: list[dict[str, Any]]
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ComposedChannel(ChannelSummary):
+    """A channel with the rule for the approval of its posts: its customer's, or else the organization's."""
+
+    approval: Approval
+    approved_by: ApprovedBy
 
 
 SUMMARY = sql("""
@@ -167,7 +176,9 @@ FIND_CHANNELS = Statement(
     "find_channels",
     sql(
         """
-        select {summary} from channels c
+        select {summary}, coalesce(client.approval, o.approval) as approval,
+            coalesce(client.approved_by, o.approved_by) as approved_by
+        from channels c join organizations o on o.id = c.organization_id left join customers client on client.id = c.customer_id
         where c.organization_id = :organization_id and c.id = any(cast(:ids as uuid[])) and c.deleted_at is null
             and {in_reach}
         """,
@@ -175,9 +186,9 @@ FIND_CHANNELS = Statement(
         in_reach=IN_REACH,
     ),
     params=GivenIds,
-    row=ChannelSummary,
+    row=ComposedChannel,
 )
-"""Find those of the ids that are channels that the caller may see."""
+"""Find those of the ids that are channels that the caller may see, each with the rule for the approval of its posts."""
 
 
 class IdRow(NamedTuple):
@@ -350,14 +361,14 @@ def get_channel(session: Session, reach: Reach, channel_id: ChannelId) -> Channe
 
 def get_channels(
     session: Session, reach: Reach, ids: Collection[ChannelId]
-) -> Mapping[ChannelId, ChannelSummary]:
+) -> Mapping[ChannelId, ComposedChannel]:
     """Return the channels of `ids` by id, in one statement.
 
     Raises:
         ChannelsNotFound: the caller does not see some of them, or they were deleted; the error names them.
     """
     rows = FIND_CHANNELS.all(session, *reach, list(ids))
-    found: dict[ChannelId, ChannelSummary] = {row.id: row for row in rows}
+    found: dict[ChannelId, ComposedChannel] = {row.id: row for row in rows}
     if missing := set(ids) - found.keys():
         raise ChannelsNotFound(missing)
     return found

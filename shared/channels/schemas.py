@@ -14,6 +14,7 @@ from shared.channels.queries import BriefChannel, ChannelSummary
 from shared.channels.slots import MINUTES_A_DAY, is_timezone
 from shared.core.ids import ChannelId, CustomerId
 from shared.core.wire import RequestModel, VisibleName, WebAddress, WireModel, WireTime
+from shared.organizations.models import Approval, ApprovedBy
 from shared.providers.base import CanMention, CanReply, CanReport, Mention, PlatformPage
 from shared.providers.registry import provider
 from shared.providers.spec import (
@@ -562,3 +563,33 @@ class StartedOut(WireModel):
     """The address for the member's browser."""
 
     url: str = Field(examples=["https://mastodon.social/oauth/authorize?client_id=..."])
+
+
+_APPROVAL = (
+    "Which posts wait for approval. `none`: those of members who need approval. `optional`: also those for which an author "
+    "requests it. `required`: all whose author may not approve."
+)
+_APPROVED_BY = "Who approves. `client`: by a review link, or as a viewer who may approve."
+
+
+class ApprovalRuleIn(RequestModel):
+    """A rule for posts."""
+
+    approval: Approval = Field(description=_APPROVAL)
+    approved_by: ApprovedBy = Field(default=ApprovedBy.TEAM, description=_APPROVED_BY)
+
+
+class ApprovalRuleOut(WireModel):
+    approval: Approval = Field(description=_APPROVAL)
+    approved_by: ApprovedBy = Field(description=_APPROVED_BY)
+
+
+class CustomerApproval(ApprovalRuleOut):
+    id: CustomerId
+    name: str
+
+
+class ApprovalRules(ApprovalRuleOut):
+    """The organization's rule, and the customers with one of their own, by name."""
+
+    customers: list[CustomerApproval]

@@ -57,6 +57,8 @@ GroupId = NewType("GroupId", uuid.UUID)
 """The posts of one compose action: the same `posts.group_id`. It has no table."""
 ChangeId = NewType("ChangeId", uuid.UUID)
 """A row of `revisions`: a change of a thread."""
+ReviewId = NewType("ReviewId", uuid.UUID)
+"""A row of `reviews`: a step of a post's approval."""
 TagId = NewType("TagId", uuid.UUID)
 """A row of `tags`."""
 AttemptId = NewType("AttemptId", uuid.UUID)

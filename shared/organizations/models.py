@@ -53,11 +53,28 @@ class ShortLink(StrEnum):
     NO = "no"
 
 
+class Approval(StrEnum):
+    """Whether posts wait for approval before they are queued."""
+
+    NONE = "none"  # only those of members who need approval
+    OPTIONAL = "optional"  # and those for which an author requests it
+    REQUIRED = "required"  # all whose author may not approve
+
+
+class ApprovedBy(StrEnum):
+    """Who approves posts, one after the other."""
+
+    TEAM = "team"
+    CLIENT = "client"
+    TEAM_THEN_CLIENT = "team_then_client"
+
+
 class Organization(Timestamps, SoftDelete, Base):
     """A tenant. `shortlink` is a choice that clients keep here. Nothing is published after `plan_ends_at`; None means that the plan has no end.
 
-    `limits` overrides what the plan allows. From `requires_mfa_from` on, members need a second factor. With `mails_impersonations`,
-    the owners get an email when a super admin begins to act as a member.
+    `approval` and `approved_by` are the rule for posts of channels whose customer has none of its own. `limits` overrides what
+    the plan allows. From `requires_mfa_from` on, members need a second factor. With `mails_impersonations`, the owners get an
+    email when a super admin begins to act as a member.
     """
 
     __tablename__ = "organizations"
@@ -76,6 +93,12 @@ class Organization(Timestamps, SoftDelete, Base):
         text_enum(ShortLink), default=ShortLink.ASK, server_default=text("'ask'")
     )
     mails_impersonations: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
+    approval: Mapped[Approval] = mapped_column(
+        text_enum(Approval), default=Approval.NONE, server_default=text("'none'")
+    )
+    approved_by: Mapped[ApprovedBy] = mapped_column(
+        text_enum(ApprovedBy), default=ApprovedBy.TEAM, server_default=text("'team'")
+    )
 
 
 class Member(Timestamps, Base):

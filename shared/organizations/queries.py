@@ -11,9 +11,10 @@ from shared.core.config import settings
 from shared.core.ids import ApiKeyId, CustomerId, MemberId, OrganizationId, UserId, new_id
 from shared.db.reach import WHOLE
 from shared.db.statement import Json, NoRow, Statement, sql
-from shared.organizations.models import ShortLink
+from shared.organizations.models import Approval, ApprovedBy, ShortLink
 
 KEY_WRITES = "write"  # the scope of an API key that can write
+KEY_PROPOSES = "propose"  # the scope of one whose posts wait for approval
 LIVE_KEY = sql("k.revoked_at is null and (k.expires_at is null or k.expires_at > now())")
 """Whether the API key `k` lets in."""
 
@@ -575,3 +576,35 @@ def _uuid(words: str) -> UserId | None:
         return UserId(UUID(words))
     except ValueError:
         return None
+
+
+class ApprovalRow(NamedTuple):
+    approval: Approval
+    approved_by: ApprovedBy
+
+
+GET_APPROVAL = Statement(
+    "get_approval",
+    sql("select approval, approved_by from organizations where id = :organization_id"),
+    params=OfOrganization,
+    row=ApprovalRow,
+)
+"""Return the organization's rule for the approval of posts."""
+
+
+class NewApproval(NamedTuple):
+    organization_id: OrganizationId
+    approval: str
+    approved_by: str
+
+
+SET_APPROVAL = Statement(
+    "set_approval",
+    sql("""
+        update organizations set approval = :approval, approved_by = :approved_by, updated_at = now()
+        where id = :organization_id
+    """),
+    params=NewApproval,
+    row=NoRow,
+)
+"""Set the organization's rule for the approval of posts."""

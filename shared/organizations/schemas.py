@@ -100,13 +100,16 @@ Customers = Annotated[
 ]
 
 
+KeyScope = Literal["read", "propose", "write"]
+
+
 class ApiKeyIn(RequestModel):
     name: VisibleName = Field(default="API key", min_length=1, max_length=100, examples=["Zapier"])
-    scopes: set[Literal["read", "write"]] = Field(
+    scopes: set[KeyScope] = Field(
         default={"read", "write"},
         min_length=1,
         max_length=10,
-        description="`write` includes `read`.",
+        description="`write` and `propose` include `read`. What a key schedules that only proposes waits for approval.",
         examples=[["read", "write"]],
     )
     customers: Customers = None
@@ -117,7 +120,7 @@ class ApiKeyChange(RequestModel):
     """A change; omitted fields stay unchanged. `expiresAt` null: it does not expire. `customers` null: no limit."""
 
     name: VisibleName | None = Field(default=None, min_length=1, max_length=100)
-    scopes: set[Literal["read", "write"]] | None = Field(default=None, min_length=1, max_length=10)
+    scopes: set[KeyScope] | None = Field(default=None, min_length=1, max_length=10)
     customers: Customers = None
     expires_at: WireTime | None = None
 

@@ -15,7 +15,7 @@ from shared.organizations.idempotency import RequestKey, earlier_answer, keep_an
 from shared.posts.check import refuse_unknown_tags
 from shared.posts.draft import PAST_GRACE, Composition, Thread, read_draft, refusal
 from shared.posts.guards import is_out, require_editable, require_settled
-from shared.posts.lifecycle import PostState
+from shared.posts.lifecycle import PostState, wire_state
 from shared.posts.obstacles import Step, checked_at, sentence
 from shared.posts.parts import TWINS_WITHIN, Author, StoredPart
 from shared.posts.schemas import CreatedPost, PostDraft, WarningOut
@@ -97,6 +97,8 @@ def created_post(
         post_id=stored.root.id,
         integration=channel.id,
         group=stored.plan.group_id,
+        state=wire_state(stored.plan.state),
+        review=stored.plan.review,
         warnings=warnings,
     )
 
@@ -176,7 +178,15 @@ def _replacement(
         after = timing_after("update", wanted.publish_at, root, grace=grace)
         return Plan(thread, after.state, after.publish_at, root.group_id, "edited", before)
     state = PostState.DRAFT if wanted.type == "draft" else PostState.QUEUED
-    return Plan(thread, state, wanted.publish_at, root.group_id, "edited", before)
+    return Plan(
+        thread,
+        state,
+        wanted.publish_at,
+        root.group_id,
+        "edited",
+        before,
+        withdraws=state is PostState.DRAFT,
+    )
 
 
 def _hash(draft: PostDraft) -> bytes:

@@ -16,7 +16,7 @@ from shared.posts.compose import created_post
 from shared.posts.draft import PAST_GRACE, Thread, labels_of, read_part, refusal, with_parts
 from shared.posts.errors import TooLateToSchedule
 from shared.posts.guards import living, lock_post, require_editable, require_settled
-from shared.posts.lifecycle import PostState
+from shared.posts.lifecycle import PostState, Review
 from shared.posts.parts import Author, StoredPart
 from shared.posts.schemas import (
     CreatedPost,
@@ -60,7 +60,15 @@ def edit(
         require_settled(session, author.reach, before)
     require_editable(before, revision=revision)
     after = timing_after(wanted.type, wanted.date, root, grace=grace)
-    plan = Plan(thread, after.state, after.publish_at, root.group_id, "edited", before)
+    plan = Plan(
+        thread,
+        after.state,
+        after.publish_at,
+        root.group_id,
+        "edited",
+        before,
+        withdraws=wanted.type == "draft",
+    )
     labels = labels_of(wanted.tags)
     refuse_unknown_tags(session, author.organization_id, wanted.tags)
     if labels is not None or not _is_there(plan, before):
@@ -120,7 +128,15 @@ def change_status(
     after = timing_after(status, None, root)
     action = "cancelled" if after.state is PostState.DRAFT else "queued"
     thread = thread_from(before)
-    plan = Plan(thread, after.state, after.publish_at, root.group_id, action, before)
+    plan = Plan(
+        thread,
+        after.state,
+        after.publish_at,
+        root.group_id,
+        action,
+        before,
+        withdraws=status == "draft",
+    )
     [stored] = write(session, author, [plan])
     return stored
 
@@ -168,6 +184,7 @@ def _is_there(plan: Plan, before: Sequence[StoredPart]) -> bool:
     root, there = before[0], thread_from(before)
     wanted = with_kept_details(plan.thread, before)
     same = replace(wanted, prefix=there.prefix, short=there.short) == there
+    same = same and not (plan.withdraws and root.review is Review.REQUESTED)
     return same and (plan.state, plan.publish_at) == (root.state, root.publish_at)
 
 

@@ -145,6 +145,33 @@ class Unconfirmed(_StateForbids):
         )
 
 
+class NotApproved(_StateForbids):
+    """The post is in review or was declined, so it is not sent."""
+
+    code = "not_approved"
+
+    def __init__(self, state: PostState, revision: int) -> None:
+        super().__init__(
+            "This post is not approved, so it cannot be sent. Ask somebody who may approve it.",
+            state,
+            revision,
+        )
+
+
+class MayBePublished(_StateForbids):
+    """The post may be on its platform, and the author may not change it without approval."""
+
+    code = "may_be_published"
+
+    def __init__(self, state: PostState, revision: int) -> None:
+        super().__init__(
+            "This post may already be on its platform, so it cannot wait for approval. Confirm it "
+            "or resend it as it is, or ask somebody who may approve posts to change it.",
+            state,
+            revision,
+        )
+
+
 class MoveForbidden(_StateForbids):
     """No member may move a post between these states."""
 

@@ -31,6 +31,10 @@ class Review(StrEnum):
     DECLINED = "declined"
 
 
+CLEARED = (Review.NONE, Review.APPROVED)
+"""The reviews of posts that may be queued and sent."""
+
+
 class Hand(StrEnum):
     """Who moves a part to another state."""
 

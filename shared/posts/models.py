@@ -1,6 +1,6 @@
-"""The tables of posts: every part of every thread is a row of `posts`; its history is in `revisions`.
+"""The tables of posts: every part of every thread is a row of `posts`.
 
-`lifecycle.py` defines the moves of `state`.
+Its history is in `revisions`, its approval in `reviews`. `lifecycle.py` defines the moves of `state`.
 """
 
 import uuid
@@ -8,7 +8,8 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.core.ids import (
@@ -17,12 +18,14 @@ from shared.core.ids import (
     GroupId,
     OrganizationId,
     PostId,
+    ReviewId,
     TagId,
     UserId,
     new_id,
 )
 from shared.db.base import Base, SoftDelete, Timestamps
 from shared.db.types import text_enum
+from shared.posts.approval import ReviewOutcome, ReviewStep
 from shared.posts.lifecycle import PostState, Review
 
 
@@ -60,6 +63,9 @@ class Post(Timestamps, SoftDelete, Base):
             "state <> 'published' or published_at is not null", name="published_has_time"
         ),
         CheckConstraint("delay_seconds >= 0", name="delay_positive"),
+        CheckConstraint(
+            "state <> 'queued' or review in ('none', 'approved')", name="queued_is_approved"
+        ),
         UniqueConstraint("root_id", "position"),
         Index(
             "ix_posts_calendar",
@@ -213,6 +219,50 @@ class Revision(Base):
     action: Mapped[str]
     changes: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+
+
+class PostReview(Base):
+    """A step of a post's approval: requested, and then approved, declined or withdrawn (`outcome`; None while it waits).
+
+    `steps` are all steps of the request, in order. `revision` is the one to decide on, later the one that was decided on. An
+    approval counts until a change of the post voids it (`voided_at`). `told` is the last reminder, as in
+    `posts/review_notices.py`.
+    """
+
+    __tablename__ = "reviews"
+    __table_args__ = (
+        CheckConstraint("(outcome is null) = (decided_at is null)", name="decided_has_time"),
+        Index("ix_reviews_root_id", "root_id", "created_at"),
+        Index("ix_reviews_organization_id", "organization_id"),
+        Index(
+            "uq_reviews_waiting", "root_id", unique=True, postgresql_where=text("outcome is null")
+        ),
+        Index(
+            "uq_reviews_approved",
+            "root_id",
+            "step",
+            unique=True,
+            postgresql_where=text("outcome = 'approved' and voided_at is null"),
+        ),
+    )
+
+    id: Mapped[ReviewId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    root_id: Mapped[PostId] = mapped_column(ForeignKey("posts.id", ondelete="CASCADE"))
+    step: Mapped[ReviewStep] = mapped_column(text_enum(ReviewStep))
+    steps: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    revision: Mapped[int]
+    outcome: Mapped[ReviewOutcome | None] = mapped_column(text_enum(ReviewOutcome))
+    requested_by: Mapped[UserId | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    decided_by: Mapped[UserId | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    link_id: Mapped[uuid.UUID | None]
+    note: Mapped[str | None]
+    told: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    decided_at: Mapped[datetime | None]
+    voided_at: Mapped[datetime | None]
 
 
 class Tag(Timestamps, SoftDelete, Base):

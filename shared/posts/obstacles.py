@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.core.config import settings
-from shared.db.statement import Sql
+from shared.db.statement import Sql, literals
+from shared.posts.lifecycle import CLEARED
 
 _IS_SET = " is not null"
 
@@ -63,6 +64,11 @@ OBSTACLES = (
         sql="wait_seconds > 0",
         then=Then.WAIT,
         seconds="wait_seconds",
+    ),
+    Obstacle(
+        verdict="not_approved",  # approving it sends it
+        sql=f"review not in ({literals(*CLEARED)})",
+        then=Then.DROP,
     ),
     Obstacle(
         verdict="too_late",

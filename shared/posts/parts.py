@@ -11,8 +11,9 @@ from shared.billing.usage import allowances_of_nobody
 from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, UserId
 from shared.core.reach import Reach
 from shared.organizations.models import Role
+from shared.posts.approval import ReviewStep, Right, Standing
 from shared.posts.hints import Queued
-from shared.posts.lifecycle import PostState
+from shared.posts.lifecycle import PostState, Review
 from shared.posts.models import CreationMethod
 
 
@@ -20,7 +21,8 @@ from shared.posts.models import CreationMethod
 class StoredPart:
     """A stored part, locked until the transaction ends. Deleted ones are included, because their position keeps their id.
 
-    `counted_period` is the billing month in which the post is counted; only its root has one.
+    `counted_period` is the billing month in which the post is counted; only its root has one. `review_steps` are the steps of
+    the post's latest request, `approved_steps` those whose approval counts, `waits_for` the one that is not decided yet.
     """
 
     id: PostId
@@ -44,6 +46,24 @@ class StoredPart:
     error_message: str | None
     counted_period: date | None
     is_deleted: bool
+    review: Review
+    review_steps: list[str] | None
+    approved_steps: list[str]
+    waits_for: str | None
+
+    @property
+    def standing(self) -> Standing:
+        """Where the post stands with its approval; of a root."""
+        return Standing(
+            self.review,
+            frozenset(map(ReviewStep, self.review_steps or ())),
+            frozenset(map(ReviewStep, self.approved_steps)),
+        )
+
+    @property
+    def has_reviews(self) -> bool:
+        """Whether an approval counts or is waited for."""
+        return bool(self.approved_steps or self.waits_for)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +77,7 @@ class NewPart:
     parent_id: PostId | None
     position: int
     state: PostState
+    review: Review
     content: str
     media: Sequence[Mapping[str, Any]]
     settings: Mapping[str, Any]
@@ -81,7 +102,7 @@ class Change:
 class Author:
     """The author of a change, what they may see, what the plan allows, and the interface.
 
-    `actor` is the same for the audit log.
+    `right` says whether what they schedule waits for approval. `actor` is the author for the audit log.
     """
 
     reach: Reach
@@ -90,6 +111,7 @@ class Author:
     method: CreationMethod = CreationMethod.UNKNOWN
     actor: Actor = field(default_factory=Actor)
     allowances: Allowances = field(default_factory=allowances_of_nobody)
+    right: Right = field(default_factory=Right)
 
     @property
     def organization_id(self) -> OrganizationId:

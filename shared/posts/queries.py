@@ -33,6 +33,7 @@ from shared.posts.lifecycle import (
     where_may_move,
 )
 from shared.posts.parts import TWINS_WITHIN, StoredPart, WrittenRoot
+from shared.posts.review_queries import APPROVED_STEPS_OF_POST, STEPS_OF_POST, WAITS_FOR_STEP
 from shared.webhooks.models import Event
 
 _STAYS_OPEN = sql(
@@ -81,7 +82,7 @@ WRITE = Statement(
         """
         with given as (
             select * from jsonb_to_recordset(cast(:parts as jsonb)) as part(
-                id uuid, channel_id uuid, group_id uuid, root_id uuid, parent_id uuid, position integer, state text,
+                id uuid, channel_id uuid, group_id uuid, root_id uuid, parent_id uuid, position integer, state text, review text,
                 content text, media jsonb, settings jsonb, title text, content_hash text, publish_at timestamptz,
                 delay_seconds integer, revision integer)
         ), twins as (
@@ -98,7 +99,7 @@ WRITE = Statement(
             insert into posts (id, organization_id, channel_id, group_id, root_id, parent_id, position, state, review,
                 content, media, settings, title, content_hash, publish_at, delay_seconds, due_at, revision, generation,
                 arm_count, creation_method, created_by, counted_period)
-            select id, :organization_id, channel_id, group_id, root_id, parent_id, position, state, 'none',
+            select id, :organization_id, channel_id, group_id, root_id, parent_id, position, state, review,
                 content, media, settings, title, content_hash, coalesce(publish_at, now()), delay_seconds,
                 case when state = 'queued' and position = 0 then coalesce(publish_at, now()) end, revision, 1,
                 1, :creation_method, cast(:user_id as uuid),
@@ -106,7 +107,7 @@ WRITE = Statement(
             from given where {in_reach} order by root_id, position
             on conflict (root_id, position) do update set
                 channel_id = excluded.channel_id, group_id = excluded.group_id, parent_id = excluded.parent_id,
-                state = excluded.state, content = excluded.content, media = excluded.media,
+                state = excluded.state, review = excluded.review, content = excluded.content, media = excluded.media,
                 settings = excluded.settings, title = excluded.title, content_hash = excluded.content_hash,
                 publish_at = excluded.publish_at, delay_seconds = excluded.delay_seconds, due_at = excluded.due_at,
                 revision = excluded.revision, arm_count = posts.arm_count + 1, armed_revision = null,
@@ -222,7 +223,10 @@ LOCK_PARTS = Statement(
         """
         select id, root_id, channel_id, group_id, position, state, content, media, settings, title, publish_at, due_at,
             delay_seconds, revision, generation, arm_count, armed_revision, enqueued_at,
-            error_message, counted_period, deleted_at is not null as is_deleted
+            error_message, counted_period, deleted_at is not null as is_deleted, review,
+            case when position = 0 then {steps} end as review_steps,
+            case when position = 0 then {approved} else '{}' end as approved_steps,
+            case when position = 0 then {waits_for} end as waits_for
         from posts
         where organization_id = :organization_id
             and root_id in (select unnest(cast(:roots as uuid[])) union {named_roots})
@@ -230,6 +234,9 @@ LOCK_PARTS = Statement(
         for update
         """,
         named_roots=_NAMED_ROOTS,
+        steps=STEPS_OF_POST,
+        approved=APPROVED_STEPS_OF_POST,
+        waits_for=WAITS_FOR_STEP,
     ),
     params=LockParts,
     row=StoredPart,

@@ -22,7 +22,7 @@ from shared.posts import listing
 from shared.posts import read_queries as queries
 from shared.posts.draft import refusal
 from shared.posts.errors import GroupNotFound, PostNotFound
-from shared.posts.lifecycle import PostState, wire_state
+from shared.posts.lifecycle import PostState, Review, wire_state
 from shared.posts.listing import Filter, RangePage
 from shared.posts.read_queries import ThreadPart
 from shared.posts.schemas import (
@@ -190,6 +190,7 @@ def status_of(stored: Stored) -> StatusOut:
         state=wire_state(state),
         code=state.value,
         revision=stored.root.revision,
+        review=stored.plan.review,
         publish_date=stored.root.publish_at,
     )
 
@@ -289,6 +290,7 @@ def _thread(rows: Sequence[ThreadPart]) -> ThreadOut:
         id=root.id,
         group=root.group_id,
         revision=root.revision,
+        review=Review(root.review),
         state=status["state"],
         code=status["code"],
         late=root.late,

@@ -115,7 +115,7 @@ def _listed(
         """
         select p.id, {wire_state} as state, p.state as code, {late}, {publish_date} as "publishDate",
             p.release_url as "releaseURL", p.release_id as "releaseId", p.error_code as "errorCode",
-            p.error_message as error, p.content, p.title, p.group_id as "group", p.revision,
+            p.error_message as error, p.content, p.title, p.group_id as "group", p.revision, p.review,
             p.creation_method as "creationMethod", null as "intervalInDays",
             case when exists (select 1 from post_tags pt where pt.post_id = p.id offset 0) then {tags} else '[]' end as tags,
             {integration}
@@ -376,6 +376,7 @@ class ThreadPart(NamedTuple):
     title: str | None
     group_id: GroupId
     revision: int
+    review: str
     generation: int
     creation_method: str
     settings: dict[str, Any]
@@ -394,7 +395,7 @@ class ThreadPart(NamedTuple):
 _PARTS = sql(
     """
     select p.id, p.root_id, p.position, p.state, {late}, p.publish_at, p.release_url, p.release_id, p.error_code,
-        p.error_message, p.content, p.title, p.group_id, p.revision, p.generation, p.creation_method, p.settings,
+        p.error_message, p.content, p.title, p.group_id, p.revision, p.review, p.generation, p.creation_method, p.settings,
         p.delay_seconds, p.published_at, p.created_at, p.updated_at,
         c.id as channel_id, c.provider, c.name as channel_name, c.picture_url, {tags} as tags,
         {files} as files

@@ -20,6 +20,7 @@ from shared.posts import release, store
 from shared.posts.draft import refusal
 from shared.posts.errors import (
     CannotCheck,
+    NotApproved,
     NotWaitingForYou,
     PostNotFound,
     PredecessorFirst,
@@ -28,7 +29,7 @@ from shared.posts.errors import (
 )
 from shared.posts.guards import living, lock_thread, require_writer
 from shared.posts.hints import arm_after_commit
-from shared.posts.lifecycle import RESENDABLE, Hand, PostState, may_move
+from shared.posts.lifecycle import CLEARED, RESENDABLE, Hand, PostState, may_move
 from shared.posts.parts import Author, StoredPart
 from shared.posts.read import get_thread
 from shared.posts.read_queries import THREAD, ThreadPart
@@ -129,6 +130,7 @@ def resend(session: Session, author: Author, part_id: PostId) -> ResentOut:
     Raises:
         PostNotFound: there is none.
         NotWaitingForYou: it is neither failed nor unconfirmed, and not stuck.
+        NotApproved: it was changed since it was approved, or declined.
         PredecessorFirst: the part before it is not on the platform.
         PlanUsedUp: the post is not counted yet, and the plan includes no more in this month.
     """
@@ -139,6 +141,8 @@ def resend(session: Session, author: Author, part_id: PostId) -> ResentOut:
         raise NotWaitingForYou(part.state, part.revision)
     if before is not None and before.state is not PostState.PUBLISHED:
         raise PredecessorFirst(before.state, before.revision)
+    if part.review not in CLEARED:
+        raise NotApproved(part.state, part.revision)
     uncounted = part.position == 0 and part.counted_period is None
     queued = store.requeue_part(
         session,

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from shared.core.ids import ChannelId, GroupId, MediaId, PostId, TagId
 from shared.core.wire import DisplayedJson, RequestModel, VisibleName, WireModel, WireTime
-from shared.posts.lifecycle import WireState
+from shared.posts.lifecycle import Review, WireState
 from shared.posts.models import CreationMethod
 from shared.providers.registry import longest_text
 
@@ -244,10 +244,16 @@ class CreatedPost(WireModel):
     post_id: PostId
     integration: ChannelId
     group: GroupId
+    state: WireState = "QUEUE"
+    review: Review = Field(
+        default=Review.NONE, description="`requested`: it stays a draft until it is approved."
+    )
     warnings: list[WarningOut] = Field(default_factory=list)
 
 
 # Reading
+
+_REVIEW = "`requested`: it waits for approval as a draft. `declined`: it stays one."
 
 StateCode = Literal["draft", "queued", "publishing", "published", "failed", "unconfirmed"]
 
@@ -306,6 +312,7 @@ class CalendarPost(_PartStatus):
     title: str | None
     group: GroupId
     revision: int
+    review: Review = Field(description=_REVIEW)
     creation_method: CreationMethod
     interval_in_days: None = None
     tags: list[TaggedOut]
@@ -341,6 +348,7 @@ class ThreadOut(WireModel):
     id: PostId
     group: GroupId
     revision: int
+    review: Review = Field(description=_REVIEW)
     state: WireState
     code: StateCode
     late: bool
@@ -386,6 +394,7 @@ class StatusOut(WireModel):
     state: WireState
     code: StateCode
     revision: int
+    review: Review = Field(description=_REVIEW)
     publish_date: WireTime
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Protocol, TypedDict
 from uuid import UUID
@@ -22,8 +23,10 @@ from shared.core.ids import (
 from shared.core.reach import Reach
 from shared.db.statement import Json
 from shared.posts import queries
+from shared.posts.approval import Passage
 from shared.posts.hints import Queued
 from shared.posts.parts import Author, Change, NewPart, StoredPart, WrittenRoot
+from shared.posts.review_queries import SETTLE
 from shared.providers.base import Released
 from shared.webhooks.announce import send_after_commit
 
@@ -108,6 +111,32 @@ def give_back(
     counted = [root.id for root in roots if root.counted_period]
     if counted:
         queries.GIVE_BACK.run(session, organization_id, counted)
+
+
+@dataclass(frozen=True, slots=True)
+class SettledReview:
+    """A post whose steps of approval are brought in line with how it was stored."""
+
+    root_id: PostId
+    revision: int
+    passage: Passage
+
+
+def settle_reviews(session: Session, author: Author, given: Iterable[SettledReview]) -> None:
+    """Bring the steps of locked posts in line with how they were stored. Runs no statement if there are none."""
+    rows = [
+        {
+            "root_id": one.root_id,
+            "revision": one.revision,
+            "steps": one.passage.steps,
+            "kept": sorted(one.passage.kept),
+            "approved": sorted(one.passage.given),
+            "waits_for": one.passage.waits_for,
+        }
+        for one in given
+    ]
+    if rows:
+        SETTLE.run(session, author.organization_id, author.user_id, _json(rows))
 
 
 def delete_posts_of_channel(session: Session, author: Author, channel_id: ChannelId) -> int:
@@ -220,7 +249,12 @@ def _of_part(
 
 
 # The history's names of what the audit log shows of a change, and the audit log's.
-_SHOWN = {"integration": "channelId", "state": "state", "publishDate": "publishDate"}
+_SHOWN = {
+    "integration": "channelId",
+    "state": "state",
+    "review": "review",
+    "publishDate": "publishDate",
+}
 
 
 def _entries(parts: Sequence[NewPart], changes: Sequence[Change]) -> Iterator[Entry]:
@@ -229,7 +263,7 @@ def _entries(parts: Sequence[NewPart], changes: Sequence[Change]) -> Iterator[En
     for change in changes:
         action, root = Action(f"post.{change.action}"), roots[change.root_id]
         if change.revision == 1:
-            after = {"channelId": root.channel_id, "state": root.state}
+            after = {"channelId": root.channel_id, "state": root.state, "review": root.review}
             yield Entry(action, root.id, after={**after, "publishDate": root.publish_at})
             continue
         recorded = {

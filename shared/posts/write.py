@@ -1,6 +1,6 @@
 """Writes threads, new ones or as replacements: checks them, stores them with one statement, and arms them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import Enum, auto
@@ -11,20 +11,21 @@ from sqlalchemy.orm import Session
 from shared.billing.sections import Section
 from shared.billing.usage import take
 from shared.channels.errors import ChannelNotFound, ChannelsNotFound
-from shared.channels.queries import ChannelSummary, get_channels
+from shared.channels.queries import ComposedChannel, get_channels
 from shared.core import clock
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, new_id
 from shared.core.reach import Reach
 from shared.media.library import get_media_files
+from shared.posts.approval import Differences, Passage, ReviewStep, Standing, pass_gate
 from shared.posts.check import Files, check_thread, media_ids, missing_files, unknown_settings
 from shared.posts.draft import Part, Thread
-from shared.posts.errors import PostChanged
+from shared.posts.errors import MayBePublished, PostChanged
 from shared.posts.guards import living, require_move, require_writer
 from shared.posts.hints import arm_after_commit, disarm_after_commit
-from shared.posts.lifecycle import ABSENT, Hand, PostState, may_move
+from shared.posts.lifecycle import ABSENT, Hand, PostState, Review, may_move
 from shared.posts.parts import Author, Change, NewPart, StoredPart, WrittenRoot
-from shared.posts.store import give_back, write_threads
+from shared.posts.store import SettledReview, give_back, settle_reviews, write_threads
 from shared.posts.thread_files import (
     displayed_media,
     with_kept_details,
@@ -36,6 +37,7 @@ from shared.posts.thread_files import (
 _OF_A_POST = {
     "channel_id": "integration",
     "state": "state",
+    "review": "review",
     "settings": "settings",
     "title": "title",
     "publish_at": "publishDate",
@@ -52,7 +54,11 @@ class Unknown(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A thread to write. `publish_at` None means now. `before` is the replaced thread, None for a new one."""
+    """A thread to write. `publish_at` None means now. `before` is the replaced thread, None for a new one.
+
+    `state` is what the author asked for until the plan has passed the gate; `passage` is the result. `withdraws`: a draft
+    leaves the review. `note` is for the history.
+    """
 
     thread: Thread
     state: PostState
@@ -60,6 +66,14 @@ class Plan:
     group_id: GroupId
     action: str
     before: Sequence[StoredPart] | None = None
+    withdraws: bool = False
+    note: str | None = None
+    passage: Passage | None = None
+
+    @property
+    def review(self) -> Review:
+        """The review of the post as it is stored."""
+        return self.passage.review if self.passage else Review.NONE
 
     @property
     def state_of_replies(self) -> PostState:
@@ -83,7 +97,7 @@ class Stored:
     """A plan that was carried out."""
 
     plan: Plan
-    channel: ChannelSummary
+    channel: ComposedChannel
     root: WrittenRoot
     content_hash: str
 
@@ -114,6 +128,34 @@ def write(
         PlanUsedUp: the plan does not include that many posts more in this month.
     """
     require_writer(author)
+    return _write(session, author, plans, _at_gate, labels=labels, unknown=unknown)
+
+
+def write_approved(session: Session, author: Author, plan: Plan) -> Stored:
+    """Store a thread whose last step was just approved, and arm it after the commit. It must be locked.
+
+    Raises:
+        InvalidInput: its platform refuses it as it is now.
+        ChannelNotFound: the author does not see the channel.
+        PlanUsedUp: the plan does not include one more post in this month.
+    """
+    [stored] = _write(session, author, [plan], _behind_gate)
+    return stored
+
+
+# Decides what becomes of a plan of its author, in a channel.
+Gate = Callable[[Author, Plan, ComposedChannel], Passage]
+
+
+def _write(
+    session: Session,
+    author: Author,
+    plans: Sequence[Plan],
+    gate: Gate,
+    *,
+    labels: Sequence[str] | None = None,
+    unknown: Unknown = Unknown.KEPT,
+) -> list[Stored]:
     for plan in plans:
         _require_moves(plan)
     channels = read_channels(session, author.reach, [plan.thread for plan in plans])
@@ -128,6 +170,7 @@ def write(
         problems = [*_unknown_settings(plans, channels), *problems]
     if problems:
         raise InvalidInput("Some fields were refused.", problems=problems)
+    plans = [_passed(plan, gate(author, plan, channels[plan.thread.channel_id])) for plan in plans]
     rows = [_rows(plan) for plan in plans]
     drafts = [plan.before[0] for plan in plans if plan.before and plan.state is PostState.DRAFT]
     give_back(session, author.organization_id, drafts)
@@ -142,6 +185,7 @@ def write(
     )
     if written is None:
         raise _overtaken(plans)
+    settle_reviews(session, author, _reviews(plans, rows))
     _arm(session, author.organization_id, plans, written.values())
     return [
         Stored(
@@ -152,6 +196,46 @@ def write(
         )
         for plan, thread in zip(plans, rows, strict=True)
     ]
+
+
+def _at_gate(author: Author, plan: Plan, channel: ComposedChannel) -> Passage:
+    """Decide what becomes of a plan by its author's right.
+
+    Raises:
+        MayBePublished: the post may be on its platform, and only somebody who may approve changes it.
+    """
+    before = plan.before[0].standing if plan.before else Standing()
+    rows = _rows(plan)
+    changed = _differences(plan.before, rows).keys() if plan.before else {"content"}
+    differences = Differences(
+        content=not changed <= {"state", "review", "publishDate"}, time="publishDate" in changed
+    )
+    passage = pass_gate(
+        plan.state, channel, author.right, before, differences, withdraws=plan.withdraws
+    )
+    if plan.state is PostState.UNCONFIRMED and passage.review is Review.REQUESTED:
+        root = rows[0]
+        raise MayBePublished(plan.state, root.revision - 1)
+    return passage
+
+
+def _behind_gate(author: Author, plan: Plan, channel: ComposedChannel) -> Passage:
+    """Store what was approved: all its steps count."""
+    del author, channel
+    return Passage(plan.state, Review.APPROVED, kept=frozenset(ReviewStep))
+
+
+def _passed(plan: Plan, passage: Passage) -> Plan:
+    return replace(plan, state=passage.state, passage=passage)
+
+
+def _reviews(plans: Sequence[Plan], rows: Sequence[Sequence[NewPart]]) -> Iterator[SettledReview]:
+    """List the posts whose steps may have changed."""
+    for plan, thread in zip(plans, rows, strict=True):
+        passage, root = plan.passage, thread[0]
+        had = plan.before and plan.before[0].has_reviews
+        if passage and (had or passage.given or passage.waits_for):
+            yield SettledReview(root.id, root.revision, passage)
 
 
 def count_posts(session: Session, author: Author, times: int) -> date | None:
@@ -180,7 +264,7 @@ def thread_from(parts: Sequence[StoredPart]) -> Thread:
 
 def read_channels(
     session: Session, reach: Reach, threads: Sequence[Thread]
-) -> Mapping[ChannelId, ChannelSummary]:
+) -> Mapping[ChannelId, ComposedChannel]:
     """Read the channels of threads.
 
     Raises:
@@ -228,7 +312,7 @@ def _require_moves(plan: Plan) -> None:
             raise LookupError(f"no part begins as {state}")
 
 
-def _with_setting_media(plan: Plan, channels: Mapping[ChannelId, ChannelSummary]) -> Plan:
+def _with_setting_media(plan: Plan, channels: Mapping[ChannelId, ComposedChannel]) -> Plan:
     slug, thread = channels[plan.thread.channel_id].provider, plan.thread
     if plan.before and plan.before[0].channel_id == thread.channel_id:
         thread = with_kept_setting_details(thread, plan.before[0].settings, slug)
@@ -236,7 +320,7 @@ def _with_setting_media(plan: Plan, channels: Mapping[ChannelId, ChannelSummary]
 
 
 def _problems(
-    plan: Plan, channels: Mapping[ChannelId, ChannelSummary], files: Files
+    plan: Plan, channels: Mapping[ChannelId, ComposedChannel], files: Files
 ) -> list[FieldProblem]:
     """Check a thread against the platform's limits; a draft may be unfinished."""
     if plan.state is not PostState.QUEUED:
@@ -246,7 +330,7 @@ def _problems(
 
 
 def _unknown_settings(
-    plans: Sequence[Plan], channels: Mapping[ChannelId, ChannelSummary]
+    plans: Sequence[Plan], channels: Mapping[ChannelId, ComposedChannel]
 ) -> Iterator[FieldProblem]:
     for plan in plans:
         kept = plan.before[0].settings if plan.before else None
@@ -268,6 +352,7 @@ def _rows(plan: Plan) -> list[NewPart]:
             parent_id=ids[position - 1] if position else None,
             position=position,
             state=plan.state_of_replies if position else plan.state,
+            review=plan.review,
             content=part.content,
             media=part.media,
             settings={} if position else thread.settings,
@@ -283,6 +368,10 @@ def _rows(plan: Plan) -> list[NewPart]:
 
 def _change(plan: Plan, rows: Sequence[NewPart]) -> Change:
     changes = _differences(plan.before, rows) if plan.before else {}
+    if not plan.before and plan.review is not Review.NONE:
+        changes["review"] = [Review.NONE, plan.review]
+    if plan.note:
+        changes["note"] = [None, plan.note]
     return Change(rows[0].id, rows[0].revision, plan.action, changes)
 
 

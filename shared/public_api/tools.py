@@ -67,7 +67,7 @@ class Tool:
 
     Hints for clients, so that they ask their user first: `writes` if it changes anything, `destroys` if it overwrites data or
     cannot be undone, `repeatable` if a repeated call changes nothing more, `asks_others` if it leads to a request to another
-    server.
+    server. A key that only proposes may call one that `proposes`, since what it schedules waits for approval.
     """
 
     name: str
@@ -78,6 +78,7 @@ class Tool:
     run: Callable[[ActingMember, Any], BaseModel]
     needs: Role = Role.VIEWER
     writes: bool = False
+    proposes: bool = False
     destroys: bool = False
     repeatable: bool = False
     asks_others: bool = False
@@ -105,7 +106,7 @@ def call_tool(tool: Tool, member: ActingMember, arguments: Mapping[str, Any]) ->
         ToolFailed: it was refused without a declared answer, or a dependency does not answer.
     """
     try:
-        member.require(tool.needs, writes=tool.writes)
+        member.require(tool.needs, writes=tool.writes, proposes=tool.proposes)
         answer = tool.run(member, read_as(tool.takes, arguments))
     except AppError as error:
         if tool.failed is None or error.status >= _UNAVAILABLE:
@@ -245,6 +246,7 @@ SCHEDULE = Tool(
     run=_schedule,
     needs=Role.MEMBER,
     writes=True,
+    proposes=True,
     destroys=True,  # published posts have been seen by others
     asks_others=True,
     failed=lambda words: Scheduled(output=ToolErrors(errors=words)),
@@ -311,6 +313,7 @@ TOOLS: tuple[Tool, ...] = (
         run=_change_settings,
         needs=Role.MEMBER,
         writes=True,
+        proposes=True,
         destroys=True,
         repeatable=True,
         failed=lambda words: SettingsChanged(output=ToolErrors(errors=words)),
@@ -327,6 +330,7 @@ TOOLS: tuple[Tool, ...] = (
         run=_upload,
         needs=Role.MEMBER,
         writes=True,
+        proposes=True,
         asks_others=True,
         failed=lambda words: Uploaded(error=words),
     ),

@@ -51,7 +51,7 @@ class PartRow(OpenedChannelRow):
 CANDIDATE = sql(
     """
         select
-            p.id, p.root_id, p.parent_id, p.position, p.revision, p.generation,
+            p.id, p.root_id, p.parent_id, p.position, p.revision, p.generation, p.review,
             p.content, p.media, r.settings, r.title, p.publish_at, p.due_at, p.created_at, p.delay_seconds,
             extract(epoch from p.due_at - now())::float8 as wait_seconds,
             extract(epoch from now() - greatest(p.publish_at, q.published_at + make_interval(secs => p.delay_seconds)))::float8

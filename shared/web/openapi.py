@@ -12,7 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from shared.apps.scopes import READ, WRITE
+from shared.apps.scopes import PROPOSE, READ, WRITE
 from shared.core.phrases import phrase_of
 from shared.web.errors import Problem
 
@@ -83,6 +83,7 @@ _SECURITY = {
                 "tokenUrl": "/oauth/token",
                 "scopes": {
                     READ: "See your name and address, channels and their customers, posts, files and notifications.",
+                    PROPOSE: "Write posts, which wait for approval, and upload files.",
                     WRITE: (
                         "Change these: write and delete posts, upload files, connect and "
                         "remove channels."
@@ -169,7 +170,7 @@ _PARAMETERS = {
     "provider": "A platform's slug, such as `mastodon`.",
     "redirect_uri": "The redirect address; one of the app's.",
     "response_type": "`code`.",
-    "scope": "The requested scopes: `mcp:read`, `mcp:write` or both, separated by a space.",
+    "scope": "The requested scopes, separated by spaces: `mcp:read`, `mcp:propose`, `mcp:write`.",
     "session_id": "A session's id.",
     "announcement_id": "An announcement's id, from `GET /announcements`.",
     "queue": "The name of a queue: `publish`.",

@@ -78,6 +78,7 @@ LEAST = {
         POST /user/logins
         DELETE /user/logins/{login_id}
         GET /settings/organization
+        GET /settings/approval
         POST /organizations
         POST /organizations/leave
         POST /user/join-org
@@ -196,6 +197,9 @@ LEAST = {
         POST /user/api-key/rotate
         DELETE /user/api-key/{key_id}
         PUT /settings/organization
+        PUT /settings/approval
+        PUT /settings/approval/{customer_id}
+        DELETE /settings/approval/{customer_id}
         GET /settings/team
         POST /settings/team
         POST /settings/team/invitations/{invitation_id}/resend
@@ -266,6 +270,9 @@ PERSONS_ALONE = """
     DELETE /user/api-key/{key_id}
     PUT /settings/team/{user_id}
     DELETE /settings/team/{user_id}
+    PUT /settings/approval
+    PUT /settings/approval/{customer_id}
+    DELETE /settings/approval/{customer_id}
     POST /organizations
     POST /organizations/leave
     POST /settings/team
@@ -343,6 +350,7 @@ PROGRAMS_ALONE = """
 BY_KEY_ALONE = """
     GET /user/api-key
     GET /settings/organization
+    GET /settings/approval
     PUT /settings/organization
     GET /settings/team
     GET /settings/shortlink
@@ -424,6 +432,27 @@ WRITES_THAT_READ = """
     POST /oauth/userinfo
 """
 """Other methods that only read."""
+PROPOSABLE = """
+    POST /posts
+    POST /posts/valid
+    PUT /posts/{post_id}
+    PUT /posts/{post_id}/date
+    PUT /posts/{post_id}/status
+    POST /posts/{post_id}/duplicate
+    POST /media
+    POST /media/information
+    POST /media/{media_id}/parts
+    POST /media/{media_id}/complete
+    DELETE /media/{media_id}/upload
+    POST /public/v1/integration-trigger/{channel_id}
+    POST /public/v1/posts
+    PUT /public/v1/posts/{post_id}
+    PUT /public/v1/posts/{post_id}/settings
+    PUT /public/v1/posts/{post_id}/status
+    POST /public/v1/upload
+    POST /public/v1/upload-from-url
+"""
+"""What a key or consent that only proposes may write."""
 TOOLS = """
     POST /mcp
     POST /mcp/{api_key}
@@ -475,6 +504,9 @@ PERSONAL = """
 """
 """What ignores the organization and the impersonation that a request names."""
 SELF_ONLY = """
+    PUT /settings/approval
+    PUT /settings/approval/{customer_id}
+    DELETE /settings/approval/{customer_id}
     DELETE /user/sessions
     DELETE /user/sessions/{session_id}
     POST /user/confirm
@@ -533,6 +565,9 @@ FRESH = """
 """
 """What wants a recent proof of identity."""
 WHOLE = """
+    PUT /settings/approval
+    PUT /settings/approval/{customer_id}
+    DELETE /settings/approval/{customer_id}
     POST /customers
     DELETE /customers/{customer_id}
     PUT /customers/{customer_id}
@@ -719,6 +754,7 @@ def test_each_role_reaches_what_is_below_it_and_nothing_above(role: Role) -> Non
         (RETURNS, "returns"),
         (PERSONAL, "personal"),
         (SELF_ONLY, "self_only"),
+        (PROPOSABLE, "proposes"),
         (FRESH, "fresh"),
         (PROFILES, "reads_profile"),
         (WHOLE, "whole"),
