@@ -41,7 +41,7 @@ class ApprovalRule(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ReviewStatus:
     """Where a stored post stands: its review, the steps of its request, and those that are approved."""
 
     review: Review = Review.NONE
@@ -76,7 +76,7 @@ class Differences:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What becomes of a post: its state and review, the approvals that it keeps and gets, and the step that it waits for.
+    """The result of the gate: the state and review of the post, the approvals that it keeps and gets, and the step that it waits for.
 
     `steps` are all steps that it needs.
     """
@@ -111,12 +111,12 @@ def pass_gate(
     asked: PostState,
     rule: ApprovalRule,
     right: Right,
-    before: Standing,
+    before: ReviewStatus,
     differences: Differences,
     *,
     withdraws: bool = False,
 ) -> Passage:
-    """Decide what becomes of a post that is stored in the state `asked`.
+    """Decide on a post that is stored in the state `asked`.
 
     A post in review, or approved, keeps the stricter of its own steps and the rule's. A change voids the team's approval, unless
     its author decides for the team; a change of the content voids the client's, whoever makes it. `withdraws`: a draft leaves

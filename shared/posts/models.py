@@ -225,7 +225,7 @@ class PostReview(Base):
     """A step of a post's approval: requested, and then approved, declined or withdrawn (`outcome`; None while it waits).
 
     `steps` are all steps of the request, in order. `revision` is the one to decide on, later the one that was decided on. An
-    approval counts until a change of the post voids it (`voided_at`). `told` is the last reminder, as in
+    approval counts until a change of the post voids it (`voided_at`). `reminders` is the last reminder, as in
     `posts/review_notices.py`.
     """
 
@@ -259,7 +259,7 @@ class PostReview(Base):
     decided_by: Mapped[UserId | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     link_id: Mapped[uuid.UUID | None]
     note: Mapped[str | None]
-    told: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    reminders: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     decided_at: Mapped[datetime | None]
     voided_at: Mapped[datetime | None]

@@ -11,7 +11,7 @@ from shared.billing.usage import allowances_of_nobody
 from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, UserId
 from shared.core.reach import Reach
 from shared.organizations.models import Role
-from shared.posts.approval import ReviewStep, Right, Standing
+from shared.posts.approval import ReviewStep, Right, ReviewStatus
 from shared.posts.hints import Queued
 from shared.posts.lifecycle import PostState, Review
 from shared.posts.models import CreationMethod
@@ -52,9 +52,9 @@ class StoredPart:
     waits_for: str | None
 
     @property
-    def standing(self) -> Standing:
+    def review_status(self) -> ReviewStatus:
         """Where the post stands with its approval; of a root."""
-        return Standing(
+        return ReviewStatus(
             self.review,
             frozenset(map(ReviewStep, self.review_steps or ())),
             frozenset(map(ReviewStep, self.approved_steps)),

@@ -1,6 +1,6 @@
 """The statements of reviews: the steps of a post's approval, who asked and who decided.
 
-Whoever writes them holds the lock of the post's root.
+The transaction that writes them holds the lock of the post's root.
 """
 
 from typing import NamedTuple
@@ -44,7 +44,7 @@ SETTLE = Statement(
         ), waiting as (
             update reviews set revision = given.revision, steps = given.steps,
                 step = coalesce(given.waits_for, reviews.step),
-                told = case when given.waits_for = reviews.step then reviews.told else 0 end,
+                reminders = case when given.waits_for = reviews.step then reviews.reminders else 0 end,
                 outcome = case when given.waits_for is null then
                     case when reviews.step = any(given.approved) then 'approved' else 'withdrawn' end end,
                 decided_by = case when given.waits_for is null then cast(:user_id as uuid) end,

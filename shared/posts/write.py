@@ -17,7 +17,7 @@ from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, new_id
 from shared.core.reach import Reach
 from shared.media.library import get_media_files
-from shared.posts.approval import Differences, Passage, ReviewStep, Standing, pass_gate
+from shared.posts.approval import Differences, Passage, ReviewStep, ReviewStatus, pass_gate
 from shared.posts.check import Files, check_thread, media_ids, missing_files, unknown_settings
 from shared.posts.draft import Part, Thread
 from shared.posts.errors import MayBePublished, PostChanged
@@ -143,7 +143,7 @@ def write_approved(session: Session, author: Author, plan: Plan) -> Stored:
     return stored
 
 
-# Decides what becomes of a plan of its author, in a channel.
+# Decides the passage of an author's plan in a channel.
 Gate = Callable[[Author, Plan, ComposedChannel], Passage]
 
 
@@ -199,12 +199,12 @@ def _write(
 
 
 def _at_gate(author: Author, plan: Plan, channel: ComposedChannel) -> Passage:
-    """Decide what becomes of a plan by its author's right.
+    """Decide whether a plan is queued, by its author's right.
 
     Raises:
         MayBePublished: the post may be on its platform, and only somebody who may approve changes it.
     """
-    before = plan.before[0].standing if plan.before else Standing()
+    before = plan.before[0].review_status if plan.before else ReviewStatus()
     rows = _rows(plan)
     changed = _differences(plan.before, rows).keys() if plan.before else {"content"}
     differences = Differences(

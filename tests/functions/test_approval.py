@@ -58,7 +58,7 @@ def root(session: Session, post: Post | None = None) -> Post:
     return session.scalars(newest.limit(1)).one()
 
 
-def standing(session: Session, post: Post | None = None) -> tuple[PostState, Review]:
+def status_of(session: Session, post: Post | None = None) -> tuple[PostState, Review]:
     found = root(session, post)
     return found.state, found.review
 
@@ -90,7 +90,7 @@ class TestGate:
     ) -> None:
         [created] = compose(caller, entry(channel))
         assert (created["state"], created["review"]) == ("QUEUE", "none")
-        assert standing(session) == QUEUED
+        assert status_of(session) == QUEUED
 
     @pytest.mark.parametrize("way", OF_DRAFTS.values(), ids=OF_DRAFTS)
     def test_every_way_of_queueing_a_draft_waits(
@@ -98,7 +98,7 @@ class TestGate:
     ) -> None:
         answer = way(asking, draft_of(session, channel))
         assert answer.status in {200, 201}, answer.text
-        assert standing(session) == WAITS
+        assert status_of(session) == WAITS
 
     @pytest.mark.parametrize("way", OF_FAILED.values(), ids=OF_FAILED)
     def test_every_way_of_queueing_a_failed_post_but_resending_waits(
@@ -106,7 +106,7 @@ class TestGate:
     ) -> None:
         post = a_post(session, channel, state=PostState.FAILED, publish_at=later())
         assert way(asking, post).status in {200, 201}
-        assert standing(session, post) == (QUEUED if way is resend else WAITS)
+        assert status_of(session, post) == (QUEUED if way is resend else WAITS)
 
     @pytest.mark.parametrize("way", IN_PUBLIC.values(), ids=IN_PUBLIC)
     def test_so_do_the_ways_of_the_public_api(
@@ -115,7 +115,7 @@ class TestGate:
         program = by_key(public, session, member, scopes=("read", "propose"))
         post = draft_of(session, channel)
         assert way(program, post).status == 200
-        assert standing(session, post) == WAITS
+        assert status_of(session, post) == WAITS
 
     def test_and_composing_there_and_by_tool(
         self, session: Session, channel: Channel, member: Member
@@ -124,7 +124,7 @@ class TestGate:
         one = {"type": "schedule", "date": soon(), "shortLink": False, "tags": []}
         answer = program.post("/public/v1/posts", one | {"posts": [entry(channel)]})
         assert answer.status == 201
-        assert standing(session) == WAITS
+        assert status_of(session) == WAITS
         social = {
             "integrationId": str(channel.id), "isPremium": False, "date": soon(), "shortLink": False,
             "type": "schedule", "settings": [],
@@ -142,7 +142,7 @@ class TestGate:
     ) -> None:
         post = a_post(session, channel)
         assert way(asking, post).status == 200
-        assert standing(session, post) == WAITS
+        assert status_of(session, post) == WAITS
         assert root(session, post).due_at is None
 
     def test_the_key_of_a_member_who_needs_approval_needs_it_too(
@@ -150,7 +150,7 @@ class TestGate:
     ) -> None:
         admin = a_member(session, organization, role=Role.ADMIN, needs_approval=True)
         compose(by_key(app, session, admin), entry(channel))
-        assert standing(session) == WAITS
+        assert status_of(session) == WAITS
 
     def test_keys_and_consents_approve_nothing(
         self, session: Session, organization: Organization, channel: Channel, member: Member
@@ -158,14 +158,14 @@ class TestGate:
         require(organization)
         for program in (by_key(app, session, member), by_grant(app, session, member)):
             compose(program, entry(channel))
-            assert standing(session) == WAITS
+            assert status_of(session) == WAITS
 
-    def test_whoever_may_approve_approves_by_scheduling(
+    def test_somebody_who_may_approve_approves_by_scheduling(
         self, session: Session, organization: Organization, channel: Channel, caller: Gateway
     ) -> None:
         require(organization)
         compose(caller, entry(channel))
-        assert standing(session) == CLEARED
+        assert status_of(session) == CLEARED
         assert steps(session, root(session)) == [("team", "approved")]
 
     def test_but_not_for_the_client(
@@ -173,7 +173,7 @@ class TestGate:
     ) -> None:
         require(organization, ApprovedBy.TEAM_THEN_CLIENT)
         compose(caller, entry(channel))
-        assert standing(session) == WAITS
+        assert status_of(session) == WAITS
         assert steps(session, root(session)) == [("client", None), ("team", "approved")]
 
     def test_the_rule_of_a_customer_comes_first(
@@ -208,7 +208,7 @@ class TestGate:
     ) -> None:
         post = a_post(session, channel, state=PostState.FAILED, publish_at=later())
         assert asking.put(f"/posts/{post.id}", {"content": "New"}).status == 200
-        assert standing(session, post) == (PostState.FAILED, Review.REQUESTED)
+        assert status_of(session, post) == (PostState.FAILED, Review.REQUESTED)
         for sender in (asking, caller):
             answer = sender.post(f"/posts/{post.id}/resend", {})
             assert (answer.status, answer.json["code"]) == (409, "not_approved")
@@ -273,7 +273,7 @@ class TestScopes:
         self, session: Session, channel: Channel, member: Member
     ) -> None:
         compose(by_key(app, session, member, scopes=("propose", "write")), entry(channel))
-        assert standing(session) == QUEUED
+        assert status_of(session) == QUEUED
 
 
 class TestRules:

@@ -10,7 +10,7 @@ from shared.posts.approval import (
     Passage,
     ReviewStep,
     Right,
-    Standing,
+    ReviewStatus,
     pass_gate,
 )
 from shared.posts.lifecycle import PostState, Review
@@ -18,7 +18,7 @@ from shared.posts.lifecycle import PostState, Review
 TEAM, CLIENT = ReviewStep
 NOBODY: frozenset[ReviewStep] = frozenset()
 ORDINARY, ASKS, APPROVER = Right(), Right(must_ask=True), Right(may_approve=True)
-NEW = Standing()
+NEW = ReviewStatus()
 CONTENT = Differences(content=True, time=True)
 TIME = Differences(content=False, time=True)
 NOTHING = Differences(content=False, time=False)
@@ -35,16 +35,16 @@ BY_CLIENT = Rule(Approval.REQUIRED, ApprovedBy.CLIENT)
 BY_BOTH = Rule(Approval.REQUIRED, ApprovedBy.TEAM_THEN_CLIENT)
 
 
-def approved(*steps: ReviewStep) -> Standing:
-    return Standing(Review.APPROVED, frozenset(steps), frozenset(steps))
+def approved(*steps: ReviewStep) -> ReviewStatus:
+    return ReviewStatus(Review.APPROVED, frozenset(steps), frozenset(steps))
 
 
-def waiting(*steps: ReviewStep, given: frozenset[ReviewStep] = NOBODY) -> Standing:
-    return Standing(Review.REQUESTED, frozenset(steps), given)
+def waiting(*steps: ReviewStep, given: frozenset[ReviewStep] = NOBODY) -> ReviewStatus:
+    return ReviewStatus(Review.REQUESTED, frozenset(steps), given)
 
 
 def queue(
-    rule: Rule, right: Right, before: Standing = NEW, differences: Differences = CONTENT
+    rule: Rule, right: Right, before: ReviewStatus = NEW, differences: Differences = CONTENT
 ) -> Passage:
     return pass_gate(PostState.QUEUED, rule, right, before, differences)
 
@@ -113,7 +113,7 @@ class TestChanges:
     def test_void_the_approval_that_their_author_may_not_give(
         self,
         right: Right,
-        before: Standing,
+        before: ReviewStatus,
         differences: Differences,
         wanted: tuple[PostState, Review, ReviewStep | None],
     ) -> None:

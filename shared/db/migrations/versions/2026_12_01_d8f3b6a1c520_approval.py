@@ -56,7 +56,7 @@ def upgrade() -> None:
         sa.Column("decided_by", sa.Uuid(), nullable=True),
         sa.Column("link_id", sa.Uuid(), nullable=True),
         sa.Column("note", sa.Text(), nullable=True),
-        sa.Column("told", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("reminders", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column(
             "created_at",
             sa.DateTime(timezone=True),
