@@ -119,7 +119,7 @@ def pass_gate(
     """Decide on a post that is stored in the state `asked`.
 
     A post in review, or approved, keeps the stricter of its own steps and the rule's. A change voids the team's approval, unless
-    its author decides for the team; a change of the content voids the client's, whoever makes it. `withdraws`: a draft leaves
+    its author decides for the team; a change of the content voids the client's in any case. `withdraws`: a draft leaves
     the review.
     """
     needed = set(steps_of(rule, must_ask=right.must_ask))

@@ -11,7 +11,7 @@ from shared.billing.usage import allowances_of_nobody
 from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, UserId
 from shared.core.reach import Reach
 from shared.organizations.models import Role
-from shared.posts.approval import ReviewStep, Right, ReviewStatus
+from shared.posts.approval import ReviewStatus, ReviewStep, Right
 from shared.posts.hints import Queued
 from shared.posts.lifecycle import PostState, Review
 from shared.posts.models import CreationMethod

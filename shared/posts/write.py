@@ -17,7 +17,7 @@ from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import ChannelId, GroupId, OrganizationId, PostId, new_id
 from shared.core.reach import Reach
 from shared.media.library import get_media_files
-from shared.posts.approval import Differences, Passage, ReviewStep, ReviewStatus, pass_gate
+from shared.posts.approval import Differences, Passage, ReviewStatus, ReviewStep, pass_gate
 from shared.posts.check import Files, check_thread, media_ids, missing_files, unknown_settings
 from shared.posts.draft import Part, Thread
 from shared.posts.errors import MayBePublished, PostChanged

@@ -8,9 +8,9 @@ from shared.organizations.models import Approval, ApprovedBy
 from shared.posts.approval import (
     Differences,
     Passage,
+    ReviewStatus,
     ReviewStep,
     Right,
-    ReviewStatus,
     pass_gate,
 )
 from shared.posts.lifecycle import PostState, Review
