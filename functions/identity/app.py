@@ -15,6 +15,7 @@ from shared.access.confirm import confirm_by_password, require_one_factor
 from shared.access.context import identify
 from shared.access.endings import Event, end_access
 from shared.access.invitations import find_invitation, is_for, join
+from shared.access.key_rights import check_rotation, check_scopes
 from shared.access.policy import Rule, Who
 from shared.access.register import activate, can_register, register
 from shared.access.register_login import register_with_login
@@ -786,6 +787,7 @@ def create_api_key(body: ApiKeyIn, member: Acting, session: Writing) -> ApiKeyMa
 
     It never sees more customers than its creator.
     """
+    check_scopes(member, body.scopes)
     customers = limit_to(session, member.reach, body.customers)
     return make_api_key(
         session,
@@ -803,6 +805,7 @@ def update_api_key(
     key_id: ApiKeyId, body: ApiKeyChange, member: Acting, session: Writing
 ) -> ApiKeyOut:
     """Change an API key's name, scopes, customers or expiry."""
+    check_scopes(member, body.scopes or ())
     customers = limit_to(session, member.reach, body.customers)
     return change_api_key(
         session, member.reach, actor_of(member), key_id, body, customers=customers
@@ -814,6 +817,7 @@ def replace_api_key(
     key_id: ApiKeyId, member: Acting, session: Writing, body: ApiKeyRotation | None = None
 ) -> ApiKeyMade:
     """Rotate an API key. The old one is refused at once, unless you keep it valid for some more hours."""
+    check_rotation(member)
     hours = (body or ApiKeyRotation()).keep_old_for_hours
     return rotate_api_key(
         session, member.reach, actor_of(member), key_id, keep_old_for=timedelta(hours=hours)

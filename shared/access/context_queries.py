@@ -215,18 +215,17 @@ seat as (
 )""",
     live_impersonation=LIVE_IMPERSONATION,
 )
-# A key acts with the rights of an administrator, who created it, and needs approval as they do; a grant with those of the
-# member who consented, while they are a member: a member who left and returned must consent again. A consent covers posts,
-# files and channels, so a grant is never an administrator: a webhook that it created would outlive it. Last use is stored to the minute.
+# A key acts with the rights of an administrator, who created it; a grant with those of the member who consented, while
+# they are a member: a member who left and returned must consent again. A consent covers posts, files and channels, so a
+# grant is never an administrator: a webhook that it created would outlive it. Last use is stored to the minute.
 _KEY_SEAT = sql(
     """
 seat as (
   select cast(null as uuid) as session_id, u.id as user_id, false as is_super_admin,
-         cast(null as uuid) as impersonated_by, k.organization_id, 'admin' as role,
-         coalesce(m.needs_approval, false) as needs_approval, false as may_approve, k.customers, k.scopes,
+         cast(null as uuid) as impersonated_by, k.organization_id, 'admin' as role, false as needs_approval,
+         false as may_approve, k.customers, k.scopes,
          k.id as principal, k.last_used_at
   from api_keys k left join users u on u.id = k.created_by and u.deleted_at is null
-  left join members m on m.organization_id = k.organization_id and m.user_id = k.created_by
   where (k.key_hash = :key_hash or (k.previous_hash = :key_hash and k.previous_ends_at > now()))
     and {live_key}
 ),

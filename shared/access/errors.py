@@ -298,6 +298,17 @@ class KeyReadsOnly(Forbidden):
         super().__init__("This API key is read-only. Use a key with the `write` scope.")
 
 
+class KeyWouldSkipApproval(Forbidden):
+    """The member needs approval, and a key that writes would not."""
+
+    code = "key_would_skip_approval"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Your posts need approval, so you cannot get an API key that writes. Create one with the `propose` scope."
+        )
+
+
 class KeyProposesOnly(Forbidden):
     """The API key or consent only proposes posts, and this cannot wait for approval."""
 

@@ -6,12 +6,13 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session, object_session
 
+from functions.identity.app import app as identity
 from functions.mcp.app import app as mcp
 from functions.organizations.app import app as organizations
 from functions.posts.app import app
 from functions.public_api.app import app as public
 from shared.channels.models import Channel
-from shared.organizations.models import Approval, ApprovedBy, Member, Organization, Role
+from shared.organizations.models import ApiKey, Approval, ApprovedBy, Member, Organization, Role
 from shared.posts.lifecycle import PostState, Review
 from shared.posts.models import Post, PostReview
 from tests.builders import a_channel, a_customer, a_member, a_post
@@ -145,13 +146,6 @@ class TestGate:
         assert status_of(session, post) == WAITS
         assert root(session, post).due_at is None
 
-    def test_the_key_of_a_member_who_needs_approval_needs_it_too(
-        self, session: Session, organization: Organization, channel: Channel
-    ) -> None:
-        admin = a_member(session, organization, role=Role.ADMIN, needs_approval=True)
-        compose(by_key(app, session, admin), entry(channel))
-        assert status_of(session) == WAITS
-
     def test_keys_and_consents_approve_nothing(
         self, session: Session, organization: Organization, channel: Channel, member: Member
     ) -> None:
@@ -274,6 +268,26 @@ class TestScopes:
     ) -> None:
         compose(by_key(app, session, member, scopes=("propose", "write")), entry(channel))
         assert status_of(session) == QUEUED
+
+    def test_a_member_who_needs_approval_gets_no_key_that_writes(
+        self, session: Session, organization: Organization
+    ) -> None:
+        admin = a_member(session, organization, role=Role.ADMIN, needs_approval=True)
+        key = ApiKey(
+            organization_id=organization.id, name="n8n", key_hash=b"1", hint="1", scopes=["propose"]
+        )
+        session.add(key)
+        session.flush()
+        caller = as_member(identity, session, admin)
+        for method, path, sent in (
+            ("POST", "", {"scopes": ["write"]}),
+            ("PUT", f"/{key.id}", {"scopes": ["read", "write"]}),
+            ("POST", f"/{key.id}/rotate", {}),
+        ):
+            answer = caller.call(method, f"/user/api-key{path}", sent)
+            assert (answer.status, answer.json["code"]) == (403, "key_would_skip_approval")
+        made = caller.post("/user/api-key", {"scopes": ["propose"]})
+        assert (made.status, made.json["scopes"]) == (201, ["propose"])
 
 
 class TestRules:

@@ -69,6 +69,7 @@ LISTS = [
 # Bodies that would be accepted if the id were the caller's own.
 BODIES: dict[str, Any] = {
     "POST /public/v1/integration-trigger/{channel_id}": {"methodName": "company"},
+    "PUT /settings/approval/{customer_id}": {"approval": "none"},
     "PUT /customers/{customer_id}": {"name": "Mine now"},
     "PUT /settings/team/{user_id}": {"role": "VIEWER"},
     "PUT /integrations/{channel_id}/customer": {"customerId": None},

@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision: str = "d8f3b6a1c520"
-down_revision: str | None = "e27b9d4f1c83"
+down_revision: str | None = "b3f6c8d20e97"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
