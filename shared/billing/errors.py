@@ -31,7 +31,7 @@ class PlanUsedUp(PlanLimit):
         needed = needed_plan(section, allowances, used + more)
         super().__init__(
             f"Your plan ({plan}) includes {limit:,} {SECTIONS[section].words}. {used:,} are used, "
-            f"and this needs {more:,} more. {_larger(needed, section)}"
+            f"and this needs {more:,} more. {_larger(needed, section, allowances)}"
         )
         self.details = details(section, action, allowances, used=used, needed=needed)
 
@@ -62,9 +62,12 @@ def details(
     }
 
 
-def _larger(needed: Plan | None, section: Section | None = None) -> str:
+def _larger(
+    needed: Plan | None, section: Section | None = None, allowances: Allowances | None = None
+) -> str:
     if needed:
         return f"Choose the plan {needed.upper()} or a larger one."
     if section and SECTIONS[section].kind is Kind.FLOW:
-        return "Wait until the next billing month."
+        begins = allowances.next_month if allowances else None
+        return "Wait until the next billing month" + (f", from {begins} (UTC)." if begins else ".")
     return "Delete some that you no longer need."

@@ -58,8 +58,8 @@ PLANS: Mapping[Plan, Mapping[Section, int | bool | None]] = {
 class Allowances:
     """What an organization may use.
 
-    `extra` is added to the plan's numbers. `month` is the first day of its billing month. If `bind` is False, plans do not
-    apply on this server: nothing is limited and nothing is counted.
+    `extra` is added to the plan's numbers. `month` is the first day of its billing month, `next_month` that of the one after.
+    If `bind` is False, plans do not apply on this server: nothing is limited and nothing is counted.
     """
 
     plan: Plan
@@ -67,6 +67,7 @@ class Allowances:
     extra: Mapping[Section, int] = field(default_factory=dict)
     is_lifetime: bool = False
     bind: bool = True
+    next_month: date | None = None
 
     def has(self, flag: Section) -> bool:
         """Return whether a flag is included."""
@@ -102,9 +103,12 @@ def allowances_of(
     now: datetime,
 ) -> Allowances:
     """Return what the organization with these columns may use at `now`. `since` is when its first billing month began."""
+    first = since.astimezone(UTC).date()
+    month = month_of(first, now.astimezone(UTC).date())
     return Allowances(
         plan_in_force(plan, ends_at=ends_at, limits=limits, now=now),
-        month_of(since.astimezone(UTC).date(), now.astimezone(UTC).date()),
+        month,
+        next_month=next_month(first, month),
         extra={Section(name): limits[name] for name in limits if name in set(Section) - FLAGS},
         is_lifetime=bool(limits.get(LIFETIME)),
     )

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.billing.errors import PlanUsedUp
 from shared.billing.plans import (
     EVERYTHING,
     PLANS,
@@ -132,7 +133,15 @@ class TestAllowances:
     def test_the_month_is_that_of_utc(self) -> None:
         since = datetime.fromisoformat("2026-01-15T23:30:00-05:00")  # the 16th in UTC
         found = allowances_of("free", ends_at=None, limits={}, since=since, now=NOW)
-        assert found.month == date(2026, 11, 16)
+        assert (found.month, found.next_month) == (date(2026, 11, 16), date(2026, 12, 16))
+
+
+def test_a_flow_of_the_largest_plan_comes_back_with_the_next_month() -> None:
+    since = datetime(2026, 1, 15, tzinfo=UTC)
+    found = allowances_of("ultimate", ends_at=None, limits={}, since=since, now=NOW)
+    refused = PlanUsedUp(Section.POSTS_PER_MONTH, Action.CREATE, found, used=1_000_000)
+    assert refused.message.endswith("Wait until the next billing month, from 2026-12-15 (UTC).")
+    assert refused.details["neededPlan"] is None
 
 
 class TestMonth:
