@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
+from sqlalchemy.orm import Session as DbSession
 
-from shared.access import passwords
+from shared.access import passwords, second_factors
 from shared.access.actor import actor_of, operator_of, person_of
 from shared.access.change_email import confirm_change, request_change, undo_change
 from shared.access.change_password import change_password
-from shared.access.confirm import confirm_by_password, require_one_factor
+from shared.access.confirm import confirm_by_code, confirm_by_password, require_one_factor
 from shared.access.context import identify
 from shared.access.endings import Event, end_access
 from shared.access.invitations import find_invitation, is_for, join
@@ -24,6 +25,7 @@ from shared.access.sign_in import (
     LINK_LIFE,
     REGISTRATION_LIFE,
     Confirmed,
+    FactorAsked,
     KnownAddress,
     Linked,
     Outcome,
@@ -40,11 +42,19 @@ from shared.audit.read import list_own_log
 from shared.audit.schemas import Log
 from shared.channels.limits import limit_to
 from shared.core.errors import AppError, FieldProblem, InvalidInput, Unauthenticated
-from shared.core.ids import ApiKeyId, LoginId, SessionId
+from shared.core.ids import ApiKeyId, DeviceId, FactorId, LoginId, SessionId, UserId
 from shared.core.page import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from shared.identity import devices, session_queries, sessions
 from shared.identity import queries as identity
-from shared.identity import session_queries, sessions
-from shared.identity.errors import FieldNeeded, LoginNotStarted, NoSuchSession, SessionOver
+from shared.identity.device_queries import LIST_REMEMBERED
+from shared.identity.errors import (
+    FieldNeeded,
+    LoginNotStarted,
+    NoSuchSession,
+    SecondFactorOver,
+    SessionOver,
+)
+from shared.identity.factor_queries import COUNT_RECOVERY_CODES, LIST_FACTORS
 from shared.identity.login_providers.base import ANSWER_LIFE, Answer, callback_url
 from shared.identity.login_providers.offered import list_offered
 from shared.identity.login_queries import FIND_WAYS, LIST_LOGINS
@@ -55,11 +65,21 @@ from shared.identity.schemas import (
     Activated,
     Activation,
     CanRegister,
+    DeviceForgotten,
+    DeviceList,
+    DeviceOut,
     EmailChange,
     EmailChanged,
     EmailChangeRequested,
     EmailRestored,
     EndedProgram,
+    FactorFinish,
+    FactorFinished,
+    FactorList,
+    FactorOut,
+    FactorRemoved,
+    FactorStart,
+    FactorStarted,
     ForgotAnswer,
     IdentityConfirmation,
     IdentityConfirmed,
@@ -84,13 +104,16 @@ from shared.identity.schemas import (
     PersonalIn,
     PersonalOut,
     PictureOut,
+    RecoveryCodes,
     Registered,
     Registration,
     Renewed,
+    SecondFactor,
     SessionList,
     SessionOut,
     SessionsEnded,
 )
+from shared.identity.second_factor import TypedCode, pass_second_factor
 from shared.identity.tokens import read_expired_access_token
 from shared.identity.unsubscribe import kind_of, unsubscribe
 from shared.identity.user_agents import device_name
@@ -143,6 +166,7 @@ from shared.web.html import (
 from shared.web.login_html import (
     confirm_email_page,
     confirm_page,
+    factor_page,
     finished_page,
     login_page,
     login_refused_page,
@@ -223,8 +247,10 @@ def register_account(
         response.headers["activate"] = "true"
         return Registered(activate=True)
     evidence = sessions.Evidence({method})
-    tokens = sessions.open_session(session, user_id, evidence, _browser(request))
-    cookies.set_session(response, tokens)
+    opened = sessions.open_session(session, user_id, evidence, _browser(request))
+    if isinstance(opened, sessions.FactorNeeded):
+        return Registered(**_ask_factor(response, opened))
+    cookies.set_session(response, opened)
     response.headers["onboarding"] = "true"
     return Registered(register=True)
 
@@ -238,7 +264,7 @@ def get_activate_page(code: Mailed) -> HTMLResponse:
     return activation_page(code)
 
 
-@auth.post("/activate")
+@auth.post("/activate", response_model_exclude_none=True)
 def activate_account(
     body: Activation, response: Response, request: Request, session: Writing, actor: Visiting
 ) -> Activated:
@@ -248,8 +274,10 @@ def activate_account(
     """
     user_id = activate(session, body.code, actor=actor)
     evidence = sessions.Evidence({Method.MAIL})
-    tokens = sessions.open_session(session, user_id, evidence, _browser(request))
-    cookies.set_session(response, tokens)
+    opened = sessions.open_session(session, user_id, evidence, _browser(request))
+    if isinstance(opened, sessions.FactorNeeded):
+        return Activated(can=True, **_ask_factor(response, opened))
+    cookies.set_session(response, opened)
     return Activated(can=True)
 
 
@@ -357,17 +385,41 @@ def login(body: Login, response: Response, request: Request, session: Autocommit
 
     After some wrong passwords for an address, whether it has an account or not, the answer is 429 until a pause is over. A
     browser that has signed in before has a count of its own.
+
+    Somebody with a second factor is not signed in yet: the answer is `{"mfa": true}` with the methods, unless the browser is
+    remembered.
     """
-    user_id, tokens = sessions.log_in(
+    user_id, opened = sessions.log_in(
         session, email=body.email, password=body.password, browser=_browser(request)
     )
-    cookies.set_session(response, tokens)
-    response.headers["reload"] = "true"
-    waiting = cookies.read(request, cookies.LINKING)
-    linked = link_waiting(session, user_id, waiting) or None
-    if waiting:
-        cookies.clear(response, cookies.LINKING)
-    return LoggedIn(linked=linked)
+    if isinstance(opened, sessions.FactorNeeded):
+        return LoggedIn(**_ask_factor(response, opened))
+    return _logged_in(request, response, session, user_id, opened)
+
+
+@auth.post(
+    "/mfa",
+    operation_id="passSecondFactor",
+    response_model_exclude_none=True,
+    responses=refusals(401, 429),
+)
+def pass_factor(
+    body: SecondFactor, response: Response, request: Request, session: Autocommit
+) -> LoggedIn:
+    """Finish signing in with a second factor: a code of an authenticator app, or a recovery code.
+
+    It must be the browser in which the sign-in began. After five wrong codes, or five minutes, the sign-in begins again. Wrong
+    codes are counted per person, wherever they are entered; after some, the answer is 429 until a pause is over.
+    """
+    secret = cookies.read(request, cookies.SECOND_FACTOR)
+    typed = _typed(body.code, body.recovery_code)
+    if not secret:
+        raise SecondFactorOver
+    user_id, tokens = pass_second_factor(
+        session, secret, typed, _browser(request), remember=body.remember
+    )
+    cookies.clear(response, cookies.SECOND_FACTOR)
+    return _logged_in(request, response, session, user_id, tokens)
 
 
 @auth.post("/renew", responses=refusals(401))
@@ -658,8 +710,8 @@ def confirm_identity(
     """Confirm that it is you, for the next ten minutes.
 
     Routes that change how somebody signs in or what may act for them require a confirmation of at most ten minutes ago;
-    signing in is one too. The session gets new tokens, and its old ones end. With `provider`, the answer has the address at which
-    the person signs in again.
+    signing in is one too. Somebody with a second factor confirms with a code of it. The session gets new tokens, and its old ones
+    end. With `provider`, the answer has the address at which the person signs in again.
     """
     if body.provider is not None:
         require_one_factor(member)
@@ -671,9 +723,14 @@ def confirm_identity(
         )
         cookies.set_login_state(response, started.state, ANSWER_LIFE)
         return IdentityConfirmed(url=started.url)
-    if body.password is None:
-        raise FieldNeeded("password", "Send your password, or the provider of one of your logins.")
-    tokens = confirm_by_password(member, body.password, _browser(request))
+    if body.code is not None or body.recovery_code is not None:
+        typed = _typed(body.code, body.recovery_code)
+        tokens = confirm_by_code(member, typed, _browser(request))
+    elif body.password is not None:
+        tokens = confirm_by_password(member, body.password, _browser(request))
+    else:
+        words = "Send your password, a code of your second factor, or the provider of one of your logins."
+        raise FieldNeeded("password", words)
     cookies.set_session(response, tokens)
     return IdentityConfirmed(confirmed=True)
 
@@ -737,6 +794,78 @@ def delete_login(login_id: LoginId, member: Acting, session: Writing) -> LoginRe
     event = Event.CREDENTIAL_CHANGED
     ended = end_access(session, event, member.person_id, own_session=member.session_id)
     return LoginRemoved(id=login_id, ended=ended.sessions)
+
+
+@user.get("/factors", operation_id="listSecondFactors")
+def list_factors(member: Acting, session: Reading) -> FactorList:
+    """List the user's second factors, oldest first."""
+    return FactorList(
+        factors=[FactorOut(**row._asdict()) for row in LIST_FACTORS.all(session, member.person_id)],
+        recovery_codes=COUNT_RECOVERY_CODES.one(session, member.person_id).left,
+    )
+
+
+@user.post("/factors", operation_id="addSecondFactor", status_code=201)
+def begin_factor(body: FactorStart, member: Acting) -> FactorStarted:
+    """Start adding an authenticator app. It counts from its first code on, which must be sent within an hour."""
+    new = second_factors.begin_app(member, body.name)
+    return FactorStarted(id=new.id, secret=new.secret, address=new.address, picture=new.picture)
+
+
+@user.post("/factors/{factor_id}/confirm", operation_id="confirmSecondFactor")
+def finish_factor(
+    factor_id: FactorId, body: FactorFinish, response: Response, request: Request, member: Acting
+) -> FactorFinished:
+    """Finish adding an authenticator app with a code that it shows.
+
+    The user's other sessions end, and the user is emailed. With the first factor come ten recovery codes, which only this answer
+    shows.
+    """
+    added = second_factors.finish_app(member, factor_id, body.code, _browser(request))
+    cookies.set_session(response, added.tokens)
+    return FactorFinished(id=factor_id, recovery_codes=added.codes, ended=added.ended.sessions)
+
+
+@user.delete("/factors/{factor_id}", operation_id="removeSecondFactor")
+def delete_factor(factor_id: FactorId, member: Acting, session: Writing) -> FactorRemoved:
+    """Remove a second factor; with the last one, the recovery codes go too.
+
+    The user's other sessions end, and the user is emailed.
+    """
+    left, ended = second_factors.remove(session, member, factor_id)
+    return FactorRemoved(id=factor_id, left=left, ended=ended.sessions)
+
+
+@user.post("/recovery-codes", operation_id="replaceRecoveryCodes", status_code=201)
+def replace_codes(member: Acting, session: Writing) -> RecoveryCodes:
+    """Replace the recovery codes. Only this answer shows the new ones; the old ones no longer work."""
+    return RecoveryCodes(recovery_codes=second_factors.replace_recovery_codes(session, member))
+
+
+@user.get("/devices", operation_id="listRememberedDevices")
+def list_devices(request: Request, member: Acting, session: Reading) -> DeviceList:
+    """List the browsers from which signing in needs no second factor, last used first."""
+    tokens = devices.hashes(cookies.read_devices(request))
+    return DeviceList(
+        devices=[
+            DeviceOut(
+                id=row.id,
+                device=device_name(row.user_agent),
+                first_used_at=row.first_used_at,
+                last_used_at=row.last_used_at,
+                remembered_until=row.remembered_until,
+                current=row.is_current,
+            )
+            for row in LIST_REMEMBERED.all(session, member.person_id, tokens)
+        ]
+    )
+
+
+@user.delete("/devices/{device_id}", operation_id="forgetDevice")
+def delete_device(device_id: DeviceId, member: Acting, session: Writing) -> DeviceForgotten:
+    """Forget a browser: its next sign-in needs the second factor again."""
+    second_factors.forget_device(session, member, device_id)
+    return DeviceForgotten(id=device_id)
 
 
 @user.get("/impersonate")
@@ -860,6 +989,41 @@ def _returned(request: Request, state: str) -> Returned:
     )
 
 
+def _typed(code: str | None, recovery_code: str | None) -> TypedCode:
+    """Return the code that was sent.
+
+    Raises:
+        FieldNeeded: none was, or both.
+    """
+    if code is not None and recovery_code is None:
+        return TypedCode(Method.TOTP, code)
+    if recovery_code is not None and code is None:
+        return TypedCode(Method.RECOVERY_CODE, recovery_code)
+    raise FieldNeeded("code", "Send the code of your app as `code`, or a `recoveryCode`.")
+
+
+def _ask_factor(response: Response, needed: sessions.FactorNeeded) -> dict[str, Any]:
+    """Bind the sign-in that waits to the browser, and return the fields of the answer."""
+    cookies.set_second_factor(response, needed.secret)
+    return {"mfa": True, "methods": [method.value for method in needed.methods]}
+
+
+def _logged_in(
+    request: Request,
+    response: Response,
+    session: DbSession,
+    user_id: UserId,
+    tokens: sessions.SessionTokens,
+) -> LoggedIn:
+    cookies.set_session(response, tokens)
+    response.headers["reload"] = "true"
+    waiting = cookies.read(request, cookies.LINKING)
+    linked = link_waiting(session, user_id, waiting) or None
+    if waiting:
+        cookies.clear(response, cookies.LINKING)
+    return LoggedIn(login=True, linked=linked)
+
+
 def _keep(response: Response, outcome: Outcome) -> None:
     """Set the cookies that follow from a login, and remove those that have served their purpose."""
     cookies.clear(response, cookies.LOGIN_STATE)
@@ -868,6 +1032,8 @@ def _keep(response: Response, outcome: Outcome) -> None:
             cookies.set_session(response, outcome.tokens)
             cookies.clear(response, cookies.LINKING)
             response.headers["reload"] = "true"
+        case FactorAsked():
+            cookies.set_second_factor(response, outcome.needed.secret)
         case Unknown():
             cookies.set_login_state(response, outcome.token, REGISTRATION_LIFE)
         case KnownAddress():
@@ -878,6 +1044,9 @@ def _finished(outcome: Outcome) -> LoginFinished:
     match outcome:
         case SignedIn():
             return LoginFinished(login=True, linked=outcome.linked or None)
+        case FactorAsked():
+            methods = [method.value for method in outcome.needed.methods]
+            return LoginFinished(mfa=True, methods=methods)
         case Unknown():
             return LoginFinished(
                 token=outcome.token, email=outcome.email, name=outcome.name or None
@@ -894,6 +1063,8 @@ def _page_of(outcome: Outcome) -> Response:
     match outcome:
         case SignedIn():
             return finished_page("You are signed in", own_path(outcome.return_to))
+        case FactorAsked():
+            return factor_page(own_path(outcome.return_to))
         case Unknown():
             return register_page(outcome)
         case KnownAddress():

@@ -6,6 +6,7 @@ from shared.db.session import read_only
 from shared.identity.errors import SessionOver
 from shared.identity.logins import methods_of
 from shared.identity.models import Method
+from shared.identity.second_factor import TypedCode, prove_again
 from shared.identity.sessions import (
     Browser,
     Evidence,
@@ -32,6 +33,24 @@ def confirm_by_password(member: ActingMember, password: str, browser: Browser) -
         if password_hash is None:
             raise FreshLoginNeeded(methods_of(session, member.person_id, ()))
         evidence = Evidence({Method.PASSWORD}, password_hash)
+        return confirm_session(session, member.person_id, member.session_id, evidence, browser)
+
+
+def confirm_by_code(member: ActingMember, typed: TypedCode, browser: Browser) -> SessionTokens:
+    """Confirm a person's identity by a code of their second factor.
+
+    Raises:
+        FreshLoginNeeded: the person has no second factor; it lists the methods.
+        CodesPaused: there were too many wrong codes for this person.
+        WrongCode: it is wrong, or was used.
+    """
+    if member.session_id is None or member.proof is None:
+        raise SessionOver
+    # Not a transaction, because wrong codes are counted.
+    with read_only() as session:
+        if not member.proof.factors:
+            raise FreshLoginNeeded(methods_of(session, member.person_id, ()))
+        evidence = prove_again(session, member.person_id, typed, browser)
         return confirm_session(session, member.person_id, member.session_id, evidence, browser)
 
 

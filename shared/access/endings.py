@@ -16,6 +16,7 @@ from shared.audit.record import record
 from shared.core.ids import ApiKeyId, GrantId, OrganizationId, SessionId, UserId
 from shared.core.log import log
 from shared.identity.challenges import void_challenges
+from shared.identity.device_queries import FORGET_DEVICES_OF
 from shared.identity.errors import NoSuchPerson
 from shared.identity.models import ChallengeKind
 from shared.identity.queries import LOCK_USER
@@ -52,7 +53,11 @@ ENDS = {
     Event.ADDRESS_PROVEN: Ends(own_session=True, programs=True),
     Event.ADDRESS_UNDONE: Ends(own_session=True, programs=True, undoing=True),
 }
-"""What each event ends. Links that were mailed before end with every one, most leave those that undo a change of address."""
+"""What each event ends.
+
+Links that were mailed before end with every one, most leave those that undo a change of address. Devices that were remembered need
+the second factor again.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,7 @@ def end_access(
     """
     ends = ENDS[event]
     void_challenges(session, user_id, keep=[] if ends.undoing else [ChallengeKind.UNDO_EMAIL])
+    FORGET_DEVICES_OF.run(session, user_id)
     kept = None if ends.own_session else own_session
     sessions = REVOKE_SESSIONS_OF.run(session, user_id, kept)
     ended = Ended(sessions=sessions)

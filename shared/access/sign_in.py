@@ -38,6 +38,7 @@ from shared.identity.models import ChallengeKind, LoginProvider, Method
 from shared.identity.sessions import (
     Browser,
     Evidence,
+    FactorNeeded,
     SessionTokens,
     confirm_session,
     hold_session,
@@ -86,6 +87,14 @@ class SignedIn:
 
 
 @dataclass(frozen=True, slots=True)
+class FactorAsked:
+    """The person has to prove a second factor before they are signed in."""
+
+    needed: FactorNeeded
+    return_to: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """Nobody has this login: the person can register with the token. `email` is None if the provider vouches for none."""
 
@@ -119,7 +128,7 @@ class Confirmed:
     return_to: str | None
 
 
-Outcome = SignedIn | Unknown | KnownAddress | Linked | Confirmed
+Outcome = SignedIn | FactorAsked | Unknown | KnownAddress | Linked | Confirmed
 """What follows from a login."""
 
 
@@ -224,9 +233,7 @@ def _sign_in(
 ) -> Outcome:
     known = USE_LOGIN.find(session, proven.provider, proven.issuer, proven.subject)
     if known is not None:
-        linked = link_waiting(session, known.user_id, returned.waiting_link)
-        tokens = _open(session, known.user_id, proven, returned.browser)
-        return SignedIn(tokens, return_to, linked)
+        return _open(session, known.user_id, proven, returned, return_to)
     vouched = proven.email if proven.email_verified else None
     account = identity.find_account(session, vouched) if vouched else None
     if account is None:
@@ -244,7 +251,7 @@ def _sign_in(
         )
         return KnownAddress(secret, methods_of(session, account.user_id, ()), return_to)
     take_over(session, account.user_id, proven)
-    return SignedIn(_open(session, account.user_id, proven, returned.browser), return_to)
+    return _open(session, account.user_id, proven, returned, return_to)
 
 
 def take_over(session: Session, user_id: UserId, proven: Proven) -> None:
@@ -254,5 +261,11 @@ def take_over(session: Session, user_id: UserId, proven: Proven) -> None:
     add_login(session, user_id, proven)
 
 
-def _open(session: Session, user_id: UserId, proven: Proven, browser: Browser) -> SessionTokens:
-    return open_session(session, user_id, Evidence({Method(proven.provider.value)}), browser)
+def _open(
+    session: Session, user_id: UserId, proven: Proven, returned: Returned, return_to: str | None
+) -> SignedIn | FactorAsked:
+    evidence = Evidence({Method(proven.provider.value)})
+    opened = open_session(session, user_id, evidence, returned.browser)
+    if isinstance(opened, FactorNeeded):
+        return FactorAsked(opened, return_to)
+    return SignedIn(opened, return_to, link_waiting(session, user_id, returned.waiting_link))

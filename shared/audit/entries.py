@@ -34,6 +34,10 @@ class Action(StrEnum):
     ACCOUNT_PASSWORD_CHANGED = "account.password_changed"  # noqa: S105  an action
     ACCOUNT_SESSIONS_ENDED = "account.sessions_ended"
     ACCOUNT_LOGIN_REFUSED = "account.login_refused"
+    FACTOR_ADDED = "factor.added"
+    FACTOR_REMOVED = "factor.removed"
+    RECOVERY_CODES_REPLACED = "recovery_codes.replaced"
+    DEVICE_FORGOTTEN = "device.forgotten"
     SESSION_STARTED = "session.started"
     SESSION_ENDED = "session.ended"
     IMPERSONATION_STARTED = "impersonation.started"
@@ -111,6 +115,7 @@ FIELDS = frozenset(
         "disabled",
         "expiresAt",
         "mailsImpersonations",
+        "kind",
         "mayApprove",
         "memberId",
         "needsApproval",

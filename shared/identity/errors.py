@@ -298,6 +298,36 @@ class WrongCode(InvalidInput):
         super().__init__(words, problems=[FieldProblem("code", "wrong_code", words)])
 
 
+class CodesPaused(TooManyRequests):
+    """Too many wrong codes were tried for a person, whoever tried them."""
+
+    code = "codes_paused"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(
+            f"Too many wrong codes. Try again in {seconds} seconds.", retry_after_seconds=seconds
+        )
+
+
+class SecondFactorOver(Unauthenticated):
+    """The sign-in that waits for a second factor is unknown, finished, too old, or had too many wrong codes."""
+
+    code = "second_factor_over"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This sign-in took longer than five minutes, had too many wrong codes, or was started in another browser. "
+            "Sign in again."
+        )
+
+
+class NoSuchDevice(NotFound):
+    """The person has no such device that is remembered."""
+
+    def __init__(self) -> None:
+        super().__init__("This device is not remembered. It may have been forgotten already.")
+
+
 class NoSuchFactor(NotFound):
     """The person has no such second factor, or it was not confirmed in time."""
 

@@ -15,7 +15,7 @@ FORGOTTEN_AFTER = timedelta(days=1)
 """How long after the last guess the count begins again."""
 
 
-def _counted(key: Sql, condition: Sql, pauses: Pauses) -> Sql:
+def counted_guess(key: Sql, condition: Sql, pauses: Pauses) -> Sql:
     """Count a guess under a key of `keys`, unless its pause lasts. The row's lock makes guesses at the same time wait."""
     number = sql(
         "(case when g.last_at < now() - make_interval(secs => {forgotten}) then 1 else g.count + 1 end)",
@@ -28,7 +28,7 @@ def _counted(key: Sql, condition: Sql, pauses: Pauses) -> Sql:
         on conflict (key) do update set count = {number}, last_at = now(), paused_until = case when {number} >= {free}
             then now() + make_interval(secs => least(power(2, least({number} - {free}, 20)), {longest})) end
         where g.paused_until is null or g.paused_until <= now()
-        returning g.key
+        returning g.key, g.count
         """,
         key=key,
         condition=condition,
@@ -38,11 +38,13 @@ def _counted(key: Sql, condition: Sql, pauses: Pauses) -> Sql:
     )
 
 
-_HELD = sql("""
+HELD = sql("""
     select paused_until from password_guesses where key in (select unnest(array[own, everyone]) from keys)
         and paused_until > now()
 """)
-_WAIT = sql("cast((select extract(epoch from max(paused_until) - now()) from held) as float8)")
+"""The pauses that last, of the keys in `keys`."""
+WAIT = sql("cast((select extract(epoch from max(paused_until) - now()) from held) as float8)")
+"""How long the pauses in `held` last."""
 
 
 class Guess(NamedTuple):
@@ -89,14 +91,14 @@ COUNT_GUESS = Statement(
             {wait} as wait_seconds
         from account, keys
         """,
-        held=_HELD,
-        own=_counted(sql("own"), sql("not exists (select from held)"), ONE_NETWORK),
-        everyone=_counted(
+        held=HELD,
+        own=counted_guess(sql("own"), sql("not exists (select from held)"), ONE_NETWORK),
+        everyone=counted_guess(
             sql("everyone"),
             sql("everyone is not null and exists (select from counted)"),
             ALL_NETWORKS,
         ),
-        wait=_WAIT,
+        wait=WAIT,
     ),
     params=Guess,
     row=CountedGuess,
@@ -130,9 +132,9 @@ COUNT_CONFIRMATION = Statement(
         select u.password_hash, keys.own as own_key, exists (select from counted) as may_try, {wait} as wait_seconds
         from keys, users u where u.id = :user_id and u.deleted_at is null
         """,
-        held=_HELD,
-        own=_counted(sql("own"), sql("not exists (select from held)"), ONE_NETWORK),
-        wait=_WAIT,
+        held=HELD,
+        own=counted_guess(sql("own"), sql("not exists (select from held)"), ONE_NETWORK),
+        wait=WAIT,
     ),
     params=ConfirmingGuess,
     row=CountedConfirmation,

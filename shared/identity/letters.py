@@ -134,6 +134,53 @@ def new_device(device: str, place: str, at: datetime) -> Letter:
     )
 
 
+def factor_changed(name: str, *, added: bool) -> Letter:
+    """Tell a user that a second factor was added to their account, or removed from it."""
+    what = "is now a second factor" if added else "is no longer a second factor"
+    return Letter(
+        "A second factor was added" if added else "A second factor was removed",
+        [
+            f"{name} {what} of your account. Your other sessions have ended.",
+            "If you did not do this, reset your password and check your second factors: somebody else was signed in to "
+            "your account.",
+        ],
+    )
+
+
+def recovery_codes_replaced() -> Letter:
+    """Tell a user that they have new recovery codes."""
+    return Letter(
+        "Your recovery codes were replaced",
+        [
+            "You have ten new recovery codes. The old ones no longer work.",
+            "If you did not do this, reset your password and replace the codes: somebody else was signed in to your account.",
+        ],
+    )
+
+
+def recovery_code_used(left: int) -> Letter:
+    """Tell a user that a recovery code was used."""
+    return Letter(
+        "A recovery code was used",
+        [
+            f"Somebody used a recovery code of your account as the second factor. You have {left} left.",
+            "If it was not you, reset your password, sign in and replace your recovery codes.",
+        ],
+    )
+
+
+def codes_guessed() -> Letter:
+    """Warn a user that somebody tries codes of their second factor."""
+    return Letter(
+        "Wrong codes for your account",
+        [
+            "Somebody entered ten wrong codes of your second factor. They know your password, or use a browser in which you "
+            "are signed in.",
+            "If it was not you, change your password. Each further wrong code is followed by a longer pause.",
+        ],
+    )
+
+
 def password_changed() -> Letter:
     """Tell a user that their password was changed."""
     return Letter(

@@ -21,7 +21,7 @@ from shared.aws import queues
 from shared.aws.mail import Mail, mail_is_on
 from shared.core.config import settings
 from shared.core.formats.email import Letter
-from shared.db.session import after_commit
+from shared.db.session import after_commit, follow
 from shared.identity.errors import MailNotQueued
 
 MAIL, ABOUT, EMAIL, REGISTRATION = "mail", "about", "email", "registration"
@@ -45,6 +45,13 @@ def queue_mail(session: Session, mail: Mail) -> None:
 def queue_letter(session: Session, to: str, letter: Letter) -> None:
     """Have a letter sent to an address after the commit, as `queue_mail` does."""
     queue_mail(session, Mail(to=to, subject=letter.title, text=letter.text, html=letter.html))
+
+
+def queue_letter_of_refusal(to: str, letter: Letter) -> None:
+    """Have a letter sent about a request that is refused, so that nothing follows it."""
+    if mail_is_on():
+        mail = Mail(to=to, subject=letter.title, text=letter.text, html=letter.html)
+        follow([partial(_queue, {MAIL: asdict(mail)})])
 
 
 def request_account_mail(

@@ -42,7 +42,7 @@ class ChallengeKind(StrEnum):
     """What a challenge is for.
 
     `LOGIN_STATE` is a login at another provider that has begun; with `REGISTRATION`, the person who finished it registers, and with
-    `LINK` it waits until the owner of the address confirms it.
+    `LINK` it waits until the owner of the address confirms it. With `SECOND_FACTOR`, the person has proven all but a second factor.
     """
 
     ACTIVATE = "activate"
@@ -52,6 +52,7 @@ class ChallengeKind(StrEnum):
     LINK = "link"
     NEW_EMAIL = "new_email"
     UNDO_EMAIL = "undo_email"
+    SECOND_FACTOR = "second_factor"
 
 
 class MailedCodePurpose(StrEnum):
@@ -279,9 +280,9 @@ class Device(Base):
 
 
 class PasswordGuesses(Base):
-    """How often a password was guessed in a row under a key, and until when it must not be tried again.
+    """How often a password or a code was guessed in a row under a key, and until when it must not be tried again.
 
-    A key is a keyed hash of an address, alone or with a network, or names a device or a session. Unlogged: a crash of the
+    A key is a keyed hash of an address, alone or with a network, or names a device, a session or a user. Unlogged: a crash of the
     database empties it, which is acceptable.
     """
 

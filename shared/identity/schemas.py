@@ -4,7 +4,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, EmailStr, Field
 
-from shared.core.ids import ApiKeyId, GrantId, LoginId, OrganizationId, SessionId, UserId
+from shared.core.ids import (
+    ApiKeyId,
+    DeviceId,
+    FactorId,
+    GrantId,
+    LoginId,
+    OrganizationId,
+    SessionId,
+    UserId,
+)
 from shared.core.wire import (
     RequestModel,
     TimezoneName,
@@ -13,6 +22,7 @@ from shared.core.wire import (
     WireModel,
     WireTime,
 )
+from shared.identity.models import FactorKind
 from shared.identity.password_rules import LONGEST, SHORTEST
 
 
@@ -67,8 +77,15 @@ class Registration(RequestModel):
     )
 
 
-class Registered(WireModel):
-    """Exactly one of the two is present: signed in, or waiting for the emailed link."""
+class FactorFields(WireModel):
+    """With `mfa`, the person has a second factor: finish by one of the methods at `POST /auth/mfa`, in this browser."""
+
+    mfa: bool | None = None
+    methods: list[str] | None = Field(default=None, examples=[["recovery_code", "totp"]])
+
+
+class Registered(FactorFields):
+    """Exactly one of them is present: signed in, waiting for the emailed link, or for a second factor."""
 
     register_: bool | None = Field(default=None, alias="register")
     activate: bool | None = None
@@ -80,11 +97,101 @@ class Login(RequestModel):
     password: AnyPassword
 
 
-class LoggedIn(WireModel):
-    """`linked`: the login that waited in this browser for its owner was added to the account."""
+class LoggedIn(FactorFields):
+    """`login` or `mfa` is present. `linked`: the login that waited in this browser for its owner was added to the account."""
 
-    login: bool = True
+    login: bool | None = None
     linked: bool | None = None
+
+
+RecoveryCode = Annotated[str, Field(min_length=1, max_length=40, examples=["7K3M-Q0ZD-9XPA-2T5H"])]
+AppCode = Annotated[
+    str,
+    Field(
+        pattern=r"^\d{6}$", description="Six digits, as the app shows them.", examples=["123456"]
+    ),
+]
+
+
+class SecondFactor(RequestModel):
+    """Exactly one of the codes. `remember`: sign-ins from this browser need no second factor for 30 days."""
+
+    code: AppCode | None = None
+    recovery_code: RecoveryCode | None = None
+    remember: bool = False
+
+
+class FactorOut(WireModel):
+    id: FactorId
+    kind: FactorKind
+    name: str
+    confirmed_at: WireTime
+    last_used_at: WireTime | None
+
+
+class FactorList(WireModel):
+    factors: list[FactorOut]
+    recovery_codes: int = Field(description="How many recovery codes are left.")
+
+
+class FactorStart(RequestModel):
+    name: VisibleName = Field(
+        default="Authenticator app", min_length=1, max_length=100, examples=["Ada's phone"]
+    )
+
+
+class FactorStarted(WireModel):
+    """Only this answer contains the secret: as text, as the address that apps read, and as a QR code of it (SVG)."""
+
+    id: FactorId
+    secret: str = Field(examples=["JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"])
+    address: str = Field(
+        examples=["otpauth://totp/Roost:ada%40example.com?secret=...&issuer=Roost"]
+    )
+    picture: str = Field(examples=["<svg>...</svg>"])
+
+
+class FactorFinish(RequestModel):
+    code: AppCode
+
+
+class FactorFinished(WireModel):
+    """`recoveryCodes` come with the first factor. Only this answer shows them."""
+
+    id: FactorId
+    recovery_codes: list[str] = Field(examples=[["7K3M-Q0ZD-9XPA-2T5H"]])
+    ended: int = Field(description="How many other sessions have ended.")
+
+
+class FactorRemoved(WireModel):
+    id: FactorId
+    left: int = Field(description="How many second factors are left.")
+    ended: int = Field(description="How many other sessions have ended.")
+
+
+class RecoveryCodes(WireModel):
+    """Only this answer shows them. The old ones no longer work."""
+
+    recovery_codes: list[str] = Field(examples=[["7K3M-Q0ZD-9XPA-2T5H"]])
+
+
+class DeviceOut(WireModel):
+    id: DeviceId
+    device: str = Field(examples=["Firefox on Windows"])
+    first_used_at: WireTime
+    last_used_at: WireTime
+    remembered_until: WireTime
+    current: bool
+
+
+class DeviceList(WireModel):
+    """The browsers from which signing in needs no second factor."""
+
+    devices: list[DeviceOut]
+
+
+class DeviceForgotten(WireModel):
+    id: DeviceId
 
 
 class OfferedLogin(WireModel):
@@ -105,8 +212,8 @@ class LoginAnswer(RequestModel):
     redirect_uri: str | None = Field(default=None, max_length=2_000)
 
 
-class LoginFinished(WireModel):
-    """Exactly one of them is present.
+class LoginFinished(FactorFields):
+    """Exactly one of `login`, `mfa`, `token`, `confirm`, `linked` and `confirmed` is present.
 
     `token` finishes a registration at `POST /auth/register`; `email` is the address that the provider vouches for. `confirm` lists
     the methods by which the account of this address must be signed in to in this browser, for the login to be added.
@@ -205,7 +312,7 @@ class Activation(RequestModel):
     code: Code
 
 
-class Activated(WireModel):
+class Activated(FactorFields):
     can: bool
 
 
@@ -294,8 +401,10 @@ class SessionsEnded(WireModel):
 
 
 class IdentityConfirmation(RequestModel):
-    """A password, or the provider of one of the account's logins."""
+    """A password, the provider of one of the account's logins, or a code of a second factor."""
 
+    code: AppCode | None = None
+    recovery_code: RecoveryCode | None = None
     password: AnyPassword | None = None
     provider: ExternalProvider | None = None
     public_key: str = Field(default="", max_length=200, description="The address of a wallet.")

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session as DbSession
 
-from shared.core.ids import DeviceId, SessionId, UserId
-from shared.db.statement import NoRow, Statement, sql
+from shared.core.ids import DeviceId, FactorId, SessionId, UserId
+from shared.db.statement import NoRow, Sql, Statement, literals, sql
+from shared.identity.models import ChallengeKind
 from shared.identity.queries import OfUser, UserRow
 
 
@@ -28,14 +29,21 @@ class NewSession(NamedTuple):
     devices: list[str]
     new_device_id: DeviceId
     new_device: bytes
+    is_strong: bool
+    challenge_hash: bytes
+    challenge_seconds: float
 
 
 class OpenedSession(NamedTuple):
-    """Whether the device has signed in before, and whether the user has at all."""
+    """Whether the device has signed in before, and whether the user has at all.
+
+    `asked` are the methods of the second factor that is asked for; null if the session is open.
+    """
 
     email: str
     is_known_device: bool
     has_signed_in: bool
+    asked: list[str] | None
 
 
 # The lock serializes with whatever ends access (`access/endings.py`): a session that is opened meanwhile is ended too, or is not
@@ -48,45 +56,173 @@ _LOCKED_PERSON = sql("""
         for no key update
     )
 """)
-OPEN_SESSION = Statement(
-    "open_session",
-    sql(
+
+
+def _opened(remembered_until: Sql) -> Sql:
+    """Open a session for the person in `admitted`, if there is one, and recognize or add the device."""
+    return sql(
         """
-        with {person}, known as (
-            update devices set last_used_at = now(), user_agent = cast(:user_agent as text) from person
-            where devices.user_id = person.id and encode(devices.token_hash, 'hex') = any(cast(:devices as text[]))
+        known as (
+            update devices set last_used_at = now(), user_agent = cast(:user_agent as text),
+                remembered_until = coalesce({remembered_until}, remembered_until)
+            from admitted
+            where devices.user_id = admitted.id and encode(devices.token_hash, 'hex') = any(cast(:devices as text[]))
             returning devices.id
         ), added as (
-            insert into devices (id, user_id, token_hash, user_agent)
-            select cast(:new_device_id as uuid), person.id, cast(:new_device as bytea), cast(:user_agent as text) from person
-            where not exists (select from known)
+            insert into devices (id, user_id, token_hash, user_agent, remembered_until)
+            select cast(:new_device_id as uuid), admitted.id, cast(:new_device as bytea), cast(:user_agent as text),
+                {remembered_until}
+            from admitted where not exists (select from known)
         ), crowded as (
             update sessions set revoked_at = now(), updated_at = now()
             where id in (
-                select s.id from sessions s join person on s.user_id = person.id
+                select s.id from sessions s join admitted on s.user_id = admitted.id
                 where s.revoked_at is null and s.expires_at > now()
                 order by s.last_used_at desc, s.id desc offset cast(:most as integer) - 1
             )
         ), opened as (
             insert into sessions (id, user_id, renew_hash, expires_at, ends_at, methods, ip, country, user_agent)
-            select cast(:session_id as uuid), person.id, cast(:renew_hash as bytea),
+            select cast(:session_id as uuid), admitted.id, cast(:renew_hash as bytea),
                 now() + make_interval(secs => least(cast(:life_seconds as float8), cast(:whole_life_seconds as float8))),
                 now() + make_interval(secs => cast(:whole_life_seconds as float8)),
                 cast(:methods as text[]), cast(:ip as text), cast(:country as text), cast(:user_agent as text)
-            from person
+            from admitted
         )
+        """,
+        remembered_until=remembered_until,
+    )
+
+
+_LEFT_AS_IT_IS = sql("cast(null as timestamptz)")
+OPEN_SESSION = Statement(
+    "open_session",
+    sql(
+        """
+        with {person}, asked as (
+            insert into challenges (hash, kind, user_id, remember, expires_at)
+            select cast(:challenge_hash as bytea), {second_factor}, person.id,
+                jsonb_build_object('methods', to_jsonb(cast(:methods as text[]))),
+                now() + make_interval(secs => :challenge_seconds)
+            from person
+            where not cast(:is_strong as boolean)
+                and exists (select from factors f where f.user_id = person.id and f.confirmed_at is not null)
+                and not exists (
+                    select from devices d where d.user_id = person.id and d.remembered_until > now()
+                        and encode(d.token_hash, 'hex') = any(cast(:devices as text[]))
+                )
+            returning user_id
+        ), admitted as (
+            select id, email from person where not exists (select from asked)
+        ), {opened}
         select person.email, exists (select from known) as is_known_device,
-            exists (select from sessions where user_id = :user_id) as has_signed_in
+            exists (select from sessions where user_id = :user_id) as has_signed_in,
+            case when exists (select from asked) then array(
+                select cast(f.kind as text) from factors f where f.user_id = person.id and f.confirmed_at is not null
+                union
+                select 'recovery_code' from recovery_codes c where c.user_id = person.id and c.used_at is null
+                order by 1
+            ) end as asked
         from person
         """,
         person=_LOCKED_PERSON,
+        second_factor=literals(ChallengeKind.SECOND_FACTOR),
+        opened=_opened(_LEFT_AS_IT_IS),
     ),
     params=NewSession,
     row=OpenedSession,
 )
 """Add a session, end the longest unused beyond `most`, and recognize or add the device.
 
-No row if the user is gone or has another password by now. One statement, because every login waits for it.
+If the user has a second factor, it has not been proven, and the device is not remembered, no session is added but a challenge.
+No row if the user is gone or has another password by now. One statement, because every login waits for it, and so that no way
+in is without the second factor.
+"""
+
+
+class NewProvenSession(NamedTuple):
+    """`factor_id` and `step` are those of an app's code, `code_hash` that of a recovery code; the others are null.
+
+    `remember_seconds`: how long the device is remembered; null: not longer than it is already. `own_key` is that of the guess.
+    """
+
+    user_id: UserId
+    challenge_hash: bytes
+    factor_id: FactorId | None
+    step: int | None
+    code_hash: bytes | None
+    own_key: str
+    remember_seconds: float | None
+    session_id: SessionId
+    renew_hash: bytes
+    life_seconds: float
+    whole_life_seconds: float
+    methods: list[str]
+    most: int
+    ip: str | None
+    country: str | None
+    user_agent: str | None
+    devices: list[str]
+    new_device_id: DeviceId
+    new_device: bytes
+
+
+class OpenedProvenSession(NamedTuple):
+    """`codes_left`: how many recovery codes are left."""
+
+    email: str
+    is_known_device: bool
+    has_signed_in: bool
+    codes_left: int
+
+
+_FOR_LONGER = sql("now() + make_interval(secs => cast(:remember_seconds as float8))")
+OPEN_PROVEN_SESSION = Statement(
+    "open_proven_session",
+    sql(
+        """
+        with person as (
+            select id, email from users where id = :user_id and deleted_at is null for no key update
+        ), stepped as (
+            update factors set last_step = cast(:step as bigint), last_used_at = now(), updated_at = now() from person
+            where factors.user_id = person.id and factors.id = cast(:factor_id as uuid) and factors.confirmed_at is not null
+                and coalesce(factors.last_step, -1) < cast(:step as bigint)
+            returning factors.user_id
+        ), recovered as (
+            update recovery_codes set used_at = now() from person
+            where recovery_codes.user_id = person.id and recovery_codes.code_hash = cast(:code_hash as bytea)
+                and recovery_codes.used_at is null
+            returning recovery_codes.user_id
+        ), proven as (
+            select user_id from stepped union all select user_id from recovered
+        ), used as (
+            update challenges set used_at = now() from proven
+            where challenges.hash = :challenge_hash and challenges.kind = {second_factor}
+                and challenges.user_id = proven.user_id and challenges.used_at is null and challenges.expires_at > now()
+            returning challenges.user_id
+        ), admitted as (
+            select person.id, person.email from person join used on used.user_id = person.id
+        ), forgiven as (
+            update password_guesses set count = greatest(count - 1, 0), paused_until = null
+            from admitted where key = cast(:own_key as text)
+        ), {opened}
+        select admitted.email, exists (select from known) as is_known_device,
+            exists (select from sessions where user_id = :user_id) as has_signed_in,
+            (
+                select cast(count(*) as integer) from recovery_codes c
+                where c.user_id = admitted.id and c.used_at is null and c.code_hash is distinct from cast(:code_hash as bytea)
+            ) as codes_left
+        from admitted
+        """,
+        second_factor=literals(ChallengeKind.SECOND_FACTOR),
+        opened=_opened(_FOR_LONGER),
+    ),
+    params=NewProvenSession,
+    row=OpenedProvenSession,
+)
+"""Use up a second factor and the challenge that asked for it, take back its guess, and open the session.
+
+No row if the code or the challenge was used up or made useless. One statement, so that of two requests with the same code one gets
+in; the user's row is locked first, as in whatever ends access.
 """
 
 

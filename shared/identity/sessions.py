@@ -5,22 +5,22 @@ although the request is refused.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
 from shared.core import clock
 from shared.core.config import settings
-from shared.core.crypto import hash_secret
-from shared.core.ids import DeviceId, SessionId, UserId, new_id
+from shared.core.crypto import hash_secret, new_secret
+from shared.core.ids import DeviceId, FactorId, SessionId, UserId, new_id
 from shared.core.log import log
 from shared.identity import devices, letters, queries, session_queries
 from shared.identity.errors import LoginRefused, NotActivated, SessionOver, WrongPassword
 from shared.identity.guess_queries import CountedConfirmation, CountedGuess
 from shared.identity.guesses import count_confirmation, count_guess, forgive_guess
 from shared.identity.mails import queue_letter
-from shared.identity.models import Method
+from shared.identity.models import SECOND_FACTORS, Method
 from shared.identity.passwords import hash_password, is_outdated, is_password
 from shared.identity.tokens import (
     SessionClaims,
@@ -36,6 +36,10 @@ MOST_SESSIONS = 100
 """How many sessions a person has; with another one, the longest unused ends."""
 # A browser's parallel requests may all send the token that the first of them has just replaced.
 GRACE = timedelta(seconds=30)
+FACTOR_LIFE = timedelta(minutes=5)
+"""How long a person may take to prove their second factor."""
+REMEMBERED = timedelta(days=30)
+"""How long a device that is remembered needs no second factor."""
 _MAX_USER_AGENT = 300
 
 
@@ -71,6 +75,14 @@ class SessionTokens:
 
 
 @dataclass(frozen=True, slots=True)
+class FactorNeeded:
+    """The person has to prove a second factor, by one of the methods. `secret` is for the browser's cookie."""
+
+    secret: str = field(repr=False)
+    methods: list[Method]
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What a person has just proven: by which methods, and the hash of the password if it is one of them."""
 
@@ -78,10 +90,24 @@ class Evidence:
     password_hash: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class UsedFactor:
+    """What proves a second factor at sign-in: the step of an app, or the hash of a recovery code.
+
+    `own_key` is the one under which the guess was counted.
+    """
+
+    method: Method
+    own_key: str
+    factor_id: FactorId | None = None
+    step: int | None = None
+    code_hash: bytes | None = field(default=None, repr=False)
+
+
 def log_in(
     session: Session, *, email: str, password: str, browser: Browser
-) -> tuple[UserId, SessionTokens]:
-    """Open a session for the user with this password, and return whose it is.
+) -> tuple[UserId, SessionTokens | FactorNeeded]:
+    """Open a session for the user with this password, unless they need a second factor, and return whose it is.
 
     Raises:
         LoginRefused: the address or password is wrong.
@@ -101,15 +127,16 @@ def log_in(
 
 def open_session(
     session: Session, user_id: UserId, evidence: Evidence, browser: Browser
-) -> SessionTokens:
+) -> SessionTokens | FactorNeeded:
     """Open a session for an authenticated user, and email them if they never signed in from this device.
 
-    The longest unused session beyond `MOST_SESSIONS` ends.
+    A user who has a second factor has to prove it first, unless it is among the evidence or the device is remembered. The longest
+    unused session beyond `MOST_SESSIONS` ends.
 
     Raises:
         LoginRefused: the user is gone, or has changed the password since it was proven.
     """
-    session_id = SessionId(new_id())
+    session_id, secret = SessionId(new_id()), new_secret()
     renew, new_token = sign_renew_token(session_id), devices.new_token()
     opened = session_queries.OPEN_SESSION.find(
         session,
@@ -127,19 +154,60 @@ def open_session(
         devices=devices.hashes(browser.devices),
         new_device_id=DeviceId(new_id()),
         new_device=hash_secret(new_token),
+        is_strong=not SECOND_FACTORS.isdisjoint(evidence.methods),
+        challenge_hash=hash_secret(secret),
+        challenge_seconds=FACTOR_LIFE.total_seconds(),
     )
     if opened is None:
         raise LoginRefused
-    is_new_device = opened.has_signed_in and not opened.is_known_device
-    if is_new_device:
-        _tell_new_device(session, opened.email, browser)
-    added = None if opened.is_known_device else new_token
-    return SessionTokens(
-        sign_access_token(SessionClaims(user_id, session_id)),
-        renew,
-        devices=devices.as_cookie(browser.devices, added),
-        is_new_device=is_new_device,
+    if opened.asked is not None:
+        return FactorNeeded(secret, [Method(method) for method in opened.asked])
+    return _tokens(session, SessionClaims(user_id, session_id), renew, new_token, opened, browser)
+
+
+def open_proven_session(
+    session: Session,
+    user_id: UserId,
+    secret: str,
+    factor: UsedFactor,
+    evidence: Evidence,
+    browser: Browser,
+    *,
+    remember: bool,
+) -> SessionTokens | None:
+    """Open the session for which the challenge `secret` asked for a second factor; None if the factor or the challenge is used.
+
+    With `remember`, signing in from this device needs no second factor for `REMEMBERED`.
+    """
+    session_id = SessionId(new_id())
+    renew, new_token = sign_renew_token(session_id), devices.new_token()
+    opened = session_queries.OPEN_PROVEN_SESSION.find(
+        session,
+        user_id=user_id,
+        challenge_hash=hash_secret(secret),
+        factor_id=factor.factor_id,
+        step=factor.step,
+        code_hash=factor.code_hash,
+        own_key=factor.own_key,
+        remember_seconds=REMEMBERED.total_seconds() if remember else None,
+        session_id=session_id,
+        renew_hash=hash_secret(renew),
+        life_seconds=_life().total_seconds(),
+        whole_life_seconds=WHOLE_LIFE.total_seconds(),
+        methods=sorted(evidence.methods),
+        most=MOST_SESSIONS,
+        ip=browser.ip,
+        country=browser.country,
+        user_agent=browser.stored_user_agent,
+        devices=devices.hashes(browser.devices),
+        new_device_id=DeviceId(new_id()),
+        new_device=hash_secret(new_token),
     )
+    if opened is None:
+        return None
+    if factor.method is Method.RECOVERY_CODE:
+        queue_letter(session, opened.email, letters.recovery_code_used(opened.codes_left))
+    return _tokens(session, SessionClaims(user_id, session_id), renew, new_token, opened, browser)
 
 
 def check_password(
@@ -257,6 +325,26 @@ def _forgive(
     if not is_password(password, stored):
         raise LoginRefused
     return stored  # another sign-in replaced it
+
+
+def _tokens(
+    session: Session,
+    claims: SessionClaims,
+    renew: str,
+    new_device: str,
+    opened: session_queries.OpenedSession | session_queries.OpenedProvenSession,
+    browser: Browser,
+) -> SessionTokens:
+    is_new_device = opened.has_signed_in and not opened.is_known_device
+    if is_new_device:
+        _tell_new_device(session, opened.email, browser)
+    added = None if opened.is_known_device else new_device
+    return SessionTokens(
+        sign_access_token(claims),
+        renew,
+        devices=devices.as_cookie(browser.devices, added),
+        is_new_device=is_new_device,
+    )
 
 
 def _tell_new_device(session: Session, email: str, browser: Browser) -> None:

@@ -15,16 +15,17 @@ from shared.core import clock
 from shared.core.config import settings
 from shared.core.ids import MemberId, OrganizationId
 from shared.identity.devices import DEVICE_LIFE, tokens_in
-from shared.identity.sessions import SessionTokens
+from shared.identity.sessions import FACTOR_LIFE, SessionTokens
 
 ACCESS, RENEW, ORGANIZATION, IMPERSONATE = "auth", "renew", "showorg", "impersonate"
 CONNECTING = "connecting"
 """Identifies a browser that returns from a platform as the one that started connecting."""
-LOGIN_STATE, LINKING = "oauth_state", "linking"
-"""What this browser is in the middle of: a login at a provider or the registration after it; a login that waits for its owner."""
+LOGIN_STATE, LINKING, SECOND_FACTOR = "oauth_state", "linking", "mfa"
+"""What this browser is in the middle of: a login at a provider or the registration after it; a login that waits for its owner; a
+sign-in that waits for a second factor."""
 DEVICE = "device"
 """Recognizes a browser that has signed in before. It lets nobody in, and stays when its user signs out."""
-NAMES = (ACCESS, RENEW, ORGANIZATION, IMPERSONATE, CONNECTING, LOGIN_STATE, LINKING)
+NAMES = (ACCESS, RENEW, ORGANIZATION, IMPERSONATE, CONNECTING, LOGIN_STATE, LINKING, SECOND_FACTOR)
 PLAIN_RENEW_ENDS = datetime(2026, 12, 31, tzinfo=UTC)
 """Until this time, a `renew` cookie without a prefix is exchanged: 30 days after the prefix was introduced."""
 _RENEW_PATH = "/auth"  # sent only to the route that uses it; a prefixed name must have the path /
@@ -119,6 +120,11 @@ def set_login_state(response: Response, state: str, life: timedelta) -> None:
 def set_linking(response: Response, secret: str, life: timedelta) -> None:
     """Bind a login that waits for the owner of its address to this browser."""
     _set(response, LINKING, secret, life)
+
+
+def set_second_factor(response: Response, secret: str) -> None:
+    """Bind a sign-in that waits for a second factor to this browser."""
+    _set(response, SECOND_FACTOR, secret, FACTOR_LIFE)
 
 
 def clear(response: Response, name: str) -> None:

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from shared.core.errors import AppError
 from shared.core.html import STYLE, html_page
 from shared.identity.models import MailKind
+from shared.web.factor_form import FACTOR_SCRIPT, factor_form
 
 _START = """
 <p>Roost publishes posts to social networks on time. There is no console yet; everything can be done through the API.</p>
@@ -99,12 +100,14 @@ _SIGN_IN_FORM = """
 <label>Password<input name="password" type="password" autocomplete="current-password" required></label>
 <button>Sign in</button>
 </form>
-<noscript><p>This page needs JavaScript.</p></noscript>
+{factor}<noscript><p>This page needs JavaScript.</p></noscript>
 <p id="said" role="status"></p>
 {more}
 """
 # An expired session is renewed first, as in the console; if that fails, not again for ten seconds.
-_SIGN_IN = """
+_SIGN_IN = (
+    FACTOR_SCRIPT
+    + """
 const form = document.getElementById("form"), said = document.getElementById("said");
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -113,8 +116,11 @@ form.addEventListener("submit", async (event) => {
     headers: {"content-type": "application/json"},
     body: JSON.stringify(Object.fromEntries(new FormData(form))),
   });
-  if (answer.ok) location.reload();
-  else said.textContent = (await answer.json()).detail;
+  const body = await answer.json();
+  if (!answer.ok) { said.textContent = body.detail; return; }
+  if (!body.mfa) { location.reload(); return; }
+  form.remove();
+  askFactor(() => location.reload());
 });
 (async () => {
   const last = Number(sessionStorage.getItem("renewed"));
@@ -126,6 +132,7 @@ form.addEventListener("submit", async (event) => {
   }
 })();
 """
+)
 
 
 def html_response(title: str, body: str, *, script: str = "", status: int = 200) -> HTMLResponse:
@@ -164,7 +171,7 @@ def unsubscribed_page(kind: MailKind) -> HTMLResponse:
 
 def sign_in_page(why: str, *, more: str = "", status: int = HTTPStatus.OK) -> HTMLResponse:
     """Make the page that signs in or renews the session, and then reloads the requested page. `more` is our own HTML."""
-    form = _SIGN_IN_FORM.format(why=escape(why), more=more)
+    form = _SIGN_IN_FORM.format(why=escape(why), more=more, factor=factor_form(hidden=True))
     return html_response("Sign in", form, script=_SIGN_IN, status=status)
 
 

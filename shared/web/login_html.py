@@ -10,6 +10,7 @@ from shared.access.sign_in import KnownAddress, Unknown
 from shared.core.errors import AppError
 from shared.identity.login_providers.offered import Offered
 from shared.identity.models import LoginProvider, Method
+from shared.web.factor_form import FACTOR_SCRIPT, factor_form
 from shared.web.html import html_response
 
 _BY_REDIRECT = frozenset(
@@ -28,7 +29,9 @@ _END = """
 <noscript><p>This page needs JavaScript.</p></noscript>
 <p id="said" role="status" data-return-to="{return_to}"></p>
 """
-_SIGN_IN = """
+_SIGN_IN = (
+    FACTOR_SCRIPT
+    + """
 const said = document.getElementById("said"), form = document.getElementById("form");
 const returnTo = said.dataset.returnTo;
 if (form) form.addEventListener("submit", async (event) => {
@@ -38,8 +41,11 @@ if (form) form.addEventListener("submit", async (event) => {
     headers: {"content-type": "application/json"},
     body: JSON.stringify(Object.fromEntries(new FormData(form))),
   });
-  if (answer.ok) location = returnTo;
-  else said.textContent = (await answer.json()).detail;
+  const body = await answer.json();
+  if (!answer.ok) { said.textContent = body.detail; return; }
+  if (!body.mfa) { location = returnTo; return; }
+  form.remove();
+  askFactor(() => { location = returnTo; });
 });
 for (const button of document.querySelectorAll("button[data-provider]")) {
   button.addEventListener("click", async () => {
@@ -50,6 +56,13 @@ for (const button of document.querySelectorAll("button[data-provider]")) {
   });
 }
 """
+)
+_ASK_FACTOR = (
+    FACTOR_SCRIPT
+    + """
+askFactor(() => { location = document.getElementById("said").dataset.returnTo; });
+"""
+)
 _REGISTER = """
 <p>{who} There is no account with this login yet. Name your organization to create one.</p>
 <form id="form" data-provider="{provider}" data-token="{token}">
@@ -131,7 +144,18 @@ def _button_page(title: str, code: str, *, path: str, label: str, done: str) -> 
 def login_page(offered: Sequence[Offered], return_to: str) -> HTMLResponse:
     """Make the sign-in page. `return_to` is the path to go to afterwards."""
     return html_response(
-        "Sign in", f"{_OWN_FORM}{_buttons(offered)}{_end(return_to)}", script=_SIGN_IN
+        "Sign in",
+        f"{_OWN_FORM}{factor_form(hidden=True)}{_buttons(offered)}{_end(return_to)}",
+        script=_SIGN_IN,
+    )
+
+
+def factor_page(return_to: str) -> HTMLResponse:
+    """Make the page that asks for a second factor, after a login at a provider."""
+    return html_response(
+        "Confirm that it is you",
+        f"{factor_form(hidden=False)}{_end(return_to)}",
+        script=_ASK_FACTOR,
     )
 
 
@@ -142,7 +166,7 @@ def confirm_page(known: KnownAddress, offered: Sequence[Offered], return_to: str
     return html_response(
         "You already have an account",
         "<p>There is an account with your address. Sign in to it within ten minutes, and you can use this login too from "
-        f"then on.</p>{form}{_buttons(own)}{_end(return_to)}",
+        f"then on.</p>{form}{factor_form(hidden=True)}{_buttons(own)}{_end(return_to)}",
         script=_SIGN_IN,
     )
 

@@ -173,6 +173,8 @@ class Theirs:
             "key_id": key.id,
             "session_id": new_id(),
             "login_id": new_id(),
+            "factor_id": new_id(),
+            "device_id": new_id(),
             **self._webhook(session),
             "grant_id": self._grant(session).id,
             "name": new_id(),  # of a document

@@ -40,6 +40,7 @@ def sign_in(
     session: DbSession, email: str, password: str = "wrong", browser: Browser = HERE
 ) -> SessionTokens:
     _user_id, tokens = sessions.log_in(session, email=email, password=password, browser=browser)
+    assert isinstance(tokens, SessionTokens)
     return tokens
 
 
