@@ -55,11 +55,14 @@ from shared.notifications.schemas import (
     UnreadCount,
 )
 from shared.organizations import queries as organizations
+from shared.organizations import settings as organization_settings
 from shared.organizations.models import ShortLink
 from shared.organizations.schemas import (
     NewOrganization,
     OrganizationIn,
     OrganizationOut,
+    Security,
+    SecurityIn,
     ShortLinks,
     ShortLinksIn,
 )
@@ -110,6 +113,22 @@ def get_organization(member: Acting, session: Reading) -> OrganizationOut:
 def update_organization(body: OrganizationIn, member: Acting, session: Writing) -> OrganizationOut:
     """Change the organization's name, description or time zone; omitted fields stay unchanged."""
     return change_organization(session, actor_of(member), body)
+
+
+@settings.get("/security")
+def get_security(member: Acting, session: Reading) -> Security:
+    """Return whether the organization requires a second factor of its members."""
+    return organization_settings.get_security(session, member.organization_id)
+
+
+@settings.put("/security")
+def update_security(body: SecurityIn, member: Acting, session: Writing) -> Security:
+    """Require a second factor of all members, or require none.
+
+    After the days of grace, which `GET /user/self` shows, each route of the organization answers 403 `mfa_needed` to members without
+    one, and to the consents they gave. API keys stay valid.
+    """
+    return organization_settings.change_security(session, actor_of(member), body)
 
 
 @settings.get("/team", operation_id="listTeam")

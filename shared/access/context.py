@@ -33,6 +33,7 @@ from shared.access.errors import (
     ImpersonationRefused,
     KeyProposesOnly,
     KeyReadsOnly,
+    MfaNeeded,
     NoApiKey,
     NoOrganization,
     NotConsented,
@@ -122,8 +123,9 @@ class ActingMember:
     """Who acts in a request. For an API key, `user_id` is the user who created it; None if that user was deleted.
 
     `may_write` is False for a key or consent that only reads or proposes. With one that `proposes`, posts are written, and wait
-    for approval. `proof` is None for a program. What a member with `needs_approval`
-    schedules waits for somebody with `may_approve`. `request_id` and `address` (of the network) are for the audit log.
+    for approval. `proof` is None for a program. What a member with `needs_approval` schedules waits for somebody with
+    `may_approve`. `has_factor` says whether the person has a second factor; None for an API key. `request_id` and `address` (of
+    the network) are for the audit log.
     """
 
     organization_id: OrganizationId
@@ -144,6 +146,7 @@ class ActingMember:
     allowances: Allowances = field(default_factory=allowances_of_nobody)
     requires_mfa_from: datetime | None = None
     proof: Proof | None = None
+    has_factor: bool | None = None
     request_id: str | None = None
     address: str | None = None
 
@@ -177,6 +180,12 @@ class ActingMember:
             raise KeyReadsOnly
         if not proposes:
             raise KeyProposesOnly
+
+    @property
+    def needs_factor(self) -> bool:
+        """Return whether the organization requires a second factor by now, and the person has none."""
+        since = self.requires_mfa_from
+        return self.has_factor is False and since is not None and since <= clock.now()
 
     @property
     def person_id(self) -> UserId:
@@ -339,6 +348,7 @@ def _caller(row: CallerRow, via: Via, rule: Rule) -> Caller:
         ),
         requires_mfa_from=row.requires_mfa_from,
         proof=_proof(row),
+        has_factor=None if row.factors is None else bool(row.factors),
         session_id=row.session_id,
         is_super_admin=row.is_super_admin,
         impersonated_by=row.impersonated_by,
@@ -369,6 +379,8 @@ def _proof(row: CallerRow) -> Proof | None:
 def _check(member: ActingMember, rule: Rule) -> None:
     if rule.is_theirs_alone and member.impersonated_by:
         raise NotInTheirPlace
+    if member.needs_factor and not rule.personal:
+        raise MfaNeeded
     if rule.who is Who.SUPER_ADMIN:
         _check_operator(member)
     elif not reaches(member.role, Role(rule.who.value)):

@@ -119,7 +119,8 @@ class ByProgramRolling(NamedTuple):
 class CallerRow:
     """Who calls, and in which membership. Without one, the organization is null, and the rest is the least that there is.
 
-    The last four columns are about the session; null for a program. `factors` are the kinds of the person's second factors.
+    The last four columns are about the session. `factors` are the kinds of the person's second factors, also for a consent; the
+    others are null for a program.
     """
 
     organization_id: OrganizationId | None
@@ -327,6 +328,13 @@ _PROOF = sql(", login.authenticated_at, login.methods, login.factors, login.conn
 _NO_PROOF = sql(""",
        cast(null as timestamptz) as authenticated_at, cast(null as text[]) as methods, cast(null as text[]) as factors,
        cast(null as uuid) as connection_id""")
+# Whether the person who consented has a second factor: an organization may require one.
+_GRANT_PROOF = sql(""",
+       cast(null as timestamptz) as authenticated_at, cast(null as text[]) as methods,
+       array(
+         select distinct cast(f.kind as text) from factors f where f.user_id = seat.user_id and f.confirmed_at is not null
+       ) as factors,
+       cast(null as uuid) as connection_id""")
 _PROFILE_COLUMNS = sql(""",
        coalesce(u.email, '') as email, coalesce(u.name, '') as name, coalesce(u.last_name, '') as last_name,
        coalesce(u.bio, '') as bio, u.picture_url, o.name as organization_name, o.is_trialing, o.allow_trial""")
@@ -368,6 +376,12 @@ _PARAMS: Mapping[tuple[By, Counting | None], type[Any]] = {
     (By.OAUTH, Counting.ROLLING): ByProgramRolling,
 }
 _BY_SESSION = frozenset({By.SESSION, By.IMPERSONATION})
+_PROOFS: Mapping[By, Sql] = {
+    By.SESSION: _PROOF,
+    By.IMPERSONATION: _PROOF,
+    By.API_KEY: _NO_PROOF,
+    By.OAUTH: _GRANT_PROOF,
+}
 _NOTHING = sql("")
 
 
@@ -393,7 +407,7 @@ def identify_by(
             profile_columns=_PROFILE_COLUMNS if reads_profile else _NOTHING,
             impersonation=_impersonation_of(by) if reads_profile else _NOTHING,
             counted_columns=_COUNTED_COLUMNS if counted else _NOTHING,
-            proof=_PROOF if by in _BY_SESSION else _NO_PROOF,
+            proof=_PROOFS[by],
             tables=_TABLES,
             with_login=_WITH_LOGIN if by in _BY_SESSION else _NOTHING,
             with_count=_WITH_COUNT if counted else _NOTHING,

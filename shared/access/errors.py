@@ -163,6 +163,19 @@ class FreshLoginNeeded(Forbidden):
         self.details = {"methods": list(methods)}
 
 
+class MfaNeeded(Forbidden):
+    """The organization requires a second factor, and the person has none."""
+
+    code = "mfa_needed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Your organization requires a second factor. Add one with `POST /user/factors`. Your other organizations stay open: "
+            "select one with `POST /user/change-org`."
+        )
+        self.details = {"url": "/user/factors"}
+
+
 class RoleTooLow(Forbidden):
     """The member's role is too low."""
 

@@ -329,6 +329,8 @@ ORGANIZATIONS = {
     "DELETE /settings/approval/{customer_id}": _APPROVAL,
     "GET /settings/shortlink": Rule(Who.ADMIN),
     "POST /settings/shortlink": Rule(Who.ADMIN),
+    "GET /settings/security": Rule(Who.ADMIN),
+    "PUT /settings/security": Rule(Who.ADMIN, person=True, self_only=True, fresh=True, whole=True),
     "GET /settings/team": Rule(Who.ADMIN, Section.TEAM_MEMBERS),
     "POST /settings/team": _INVITES,
     "POST /settings/team/invitations/{invitation_id}/resend": _INVITES,

@@ -39,6 +39,11 @@ class OwnSelf(WireModel):
     )
     allow_trial: bool
     is_lifetime: bool
+    mfa: bool = Field(description="Whether the user has a second factor.")
+    mfa_needed_from: WireTime | None = Field(
+        description="From when on the organization is closed to members without a second factor.",
+        examples=["2026-12-15T09:00:00Z"],
+    )
     admin: bool = Field(description="Whether the user may act for any organization.")
     impersonate: bool = Field(description="Whether a super admin acts as this user.")
     impersonation: OwnImpersonation | None = Field(
@@ -66,6 +71,8 @@ def own_self(member: ActingMember, profile: Profile) -> OwnSelf:
         is_trailing=profile.is_trialing,
         allow_trial=profile.allow_trial,
         is_lifetime=member.allowances.is_lifetime,
+        mfa=bool(member.has_factor),
+        mfa_needed_from=member.requires_mfa_from,
         admin=member.is_super_admin,
         impersonate=member.impersonated_by is not None,
         impersonation=_impersonation(member, profile),

@@ -46,6 +46,7 @@ class Action(StrEnum):
     ANNOUNCEMENT_DELETED = "announcement.deleted"
     ORGANIZATION_CREATED = "organization.created"
     ORGANIZATION_UPDATED = "organization.updated"
+    ORGANIZATION_SECURITY_CHANGED = "organization.security_changed"
     MEMBER_JOINED = "member.joined"
     MEMBER_UPDATED = "member.updated"
     MEMBER_REMOVED = "member.removed"
@@ -123,6 +124,7 @@ FIELDS = frozenset(
         "publishDate",
         "reason",
         "review",
+        "requiresMfaFrom",
         "role",
         "scopes",
         "state",

@@ -154,6 +154,40 @@ SET_SHORTLINK = Statement(
 """Choose whether the organization wants links to be shortened."""
 
 
+class SecurityRow(NamedTuple):
+    requires_mfa_from: datetime | None
+
+
+GET_SECURITY = Statement(
+    "get_security",
+    sql("select requires_mfa_from from organizations where id = :organization_id"),
+    params=OfOrganization,
+    row=SecurityRow,
+)
+"""Return from when on the organization requires a second factor; null if it requires none."""
+
+
+class SecurityChoice(NamedTuple):
+    """`grace_days`: after how many days a second factor is required; None: none is."""
+
+    organization_id: OrganizationId
+    grace_days: int | None
+
+
+SET_SECURITY = Statement(
+    "set_security",
+    sql("""
+        update organizations set requires_mfa_from = now() + make_interval(days => cast(:grace_days as integer)),
+            updated_at = now()
+        where id = :organization_id
+        returning requires_mfa_from
+    """),
+    params=SecurityChoice,
+    row=SecurityRow,
+)
+"""Require a second factor after some days, or none."""
+
+
 class OfCustomer(NamedTuple):
     organization_id: OrganizationId
     customer_id: CustomerId

@@ -9,6 +9,9 @@ from shared.core.ids import ApiKeyId, CustomerId, MemberId, OrganizationId, User
 from shared.core.wire import RequestModel, TimezoneName, VisibleName, WireModel, WireTime
 from shared.organizations.models import Role
 
+MOST_GRACE_DAYS = 14
+"""How long members may have, at most, to add a second factor that their organization requires."""
+
 # On the wire the roles keep the names that existing clients know.
 WIRE_ROLES: Mapping[str, str] = {
     Role.OWNER: "SUPERADMIN",
@@ -57,6 +60,20 @@ class OrganizationOut(WireModel):
     mails_impersonations: bool = Field(
         description="Whether the owners get an email when an operator begins to act as a member."
     )
+
+
+class Security(WireModel):
+    """Without a second factor, members reach no route of the organization from `requireMfaFrom` on; null: none is required."""
+
+    require_mfa: bool
+    require_mfa_from: WireTime | None = Field(examples=["2026-12-15T09:00:00Z"])
+
+
+class SecurityIn(RequestModel):
+    """`graceDays`: how long members have to add a second factor."""
+
+    require_mfa: bool
+    grace_days: int = Field(default=0, ge=0, le=MOST_GRACE_DAYS)
 
 
 class Seat(WireModel):

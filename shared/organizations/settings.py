@@ -21,6 +21,8 @@ from shared.organizations.schemas import (
     OrganizationIn,
     OrganizationOut,
     Seat,
+    Security,
+    SecurityIn,
 )
 
 MOST_OWNED = 50
@@ -84,6 +86,26 @@ def change_organization(session: Session, actor: Actor, change: OrganizationIn) 
     }
     record(session, actor, Action.ORGANIZATION_UPDATED, organization_id, after=recorded)
     return OrganizationOut.model_validate(changed)
+
+
+def get_security(session: Session, organization_id: OrganizationId) -> Security:
+    """Return what the organization requires of its members' sign-ins."""
+    since = queries.GET_SECURITY.one(session, organization_id).requires_mfa_from
+    return Security(require_mfa=since is not None, require_mfa_from=since)
+
+
+def change_security(session: Session, actor: Actor, wanted: SecurityIn) -> Security:
+    """Require a second factor of all members after the days of grace, or require none."""
+    days = wanted.grace_days if wanted.require_mfa else None
+    since = queries.SET_SECURITY.one(session, actor.organization, days).requires_mfa_from
+    record(
+        session,
+        actor,
+        Action.ORGANIZATION_SECURITY_CHANGED,
+        actor.organization,
+        after={"requiresMfaFrom": since},
+    )
+    return Security(require_mfa=since is not None, require_mfa_from=since)
 
 
 def list_organizations(session: Session, user_id: UserId) -> list[Membership]:

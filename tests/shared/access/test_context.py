@@ -113,6 +113,7 @@ class TestSession:
             via=Via.SESSION,
             session_id=found.session_id,
             proof=found.proof,
+            has_factor=False,
         )
         assert found.proof is not None
         assert found.proof.methods == {Method.PASSWORD}

@@ -24,7 +24,9 @@ def ada(session: DbSession) -> User:
 
 def sign_in(session: DbSession, user: User, cookie: str | None) -> SessionTokens:
     browser = Browser(user_agent="Lynx", devices=devices.tokens_in(cookie))
-    return open_session(session, user.id, Evidence({Method.PASSWORD}), browser)
+    tokens = open_session(session, user.id, Evidence({Method.PASSWORD}), browser)
+    assert isinstance(tokens, SessionTokens)
+    return tokens
 
 
 def known(session: DbSession, user: User) -> list[bytes]:

@@ -22,9 +22,11 @@ def _secret(aws: None) -> None:
 
 
 def opened(session: DbSession, user_id: UserId, browser: Browser | None = None) -> SessionTokens:
-    return sessions.open_session(
+    tokens = sessions.open_session(
         session, user_id, Evidence({Method.PASSWORD}), browser or Browser()
     )
+    assert isinstance(tokens, SessionTokens)
+    return tokens
 
 
 def test_one_rotates_and_the_other_gets_an_access_token(committed: Engine) -> None:
@@ -66,6 +68,7 @@ def test_two_sign_ins_at_once_replace_an_old_hash_and_both_get_in(
             _user, tokens = sessions.log_in(
                 session, email=email, password=PASSWORD, browser=Browser()
             )
+            assert isinstance(tokens, SessionTokens)
             return tokens
 
     with ThreadPoolExecutor(2) as pool:
