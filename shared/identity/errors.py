@@ -299,7 +299,7 @@ class WrongCode(InvalidInput):
 
 
 class CodesPaused(TooManyRequests):
-    """Too many wrong codes were tried for a person, whoever tried them."""
+    """Too many wrong codes were tried for a person, by anybody."""
 
     code = "codes_paused"
 

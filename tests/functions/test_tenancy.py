@@ -70,6 +70,7 @@ LISTS = [
 BODIES: dict[str, Any] = {
     "POST /public/v1/integration-trigger/{channel_id}": {"methodName": "company"},
     "PUT /settings/approval/{customer_id}": {"approval": "none"},
+    "POST /user/factors/{factor_id}/confirm": {"code": "123456"},
     "PUT /customers/{customer_id}": {"name": "Mine now"},
     "PUT /settings/team/{user_id}": {"role": "VIEWER"},
     "PUT /integrations/{channel_id}/customer": {"customerId": None},

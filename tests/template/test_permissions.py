@@ -47,7 +47,7 @@ POWERS = {
     "TokenPolicy": {
         *("PostsFunction", "ChannelsFunction", "PrepareFunction", "Publish", "Stage"),
         *("TokenRefreshFunction", "AutomationFunction", "PublicApiFunction", "McpFunction"),
-        *("DeliverWebhooks", "MigrateFunction"),
+        *("DeliverWebhooks", "MigrateFunction", "IdentityFunction"),
     },
     "ArmPolicy": {
         *("PostsFunction", "Publish", "Stage", "DeadLetter"),
