@@ -8,7 +8,7 @@ from fastapi import Query, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from sqlalchemy.orm import Session as DbSession
 
-from shared.access import passwords, second_factors
+from shared.access import passwords, recovery, second_factors
 from shared.access.actor import actor_of, operator_of, person_of
 from shared.access.change_email import confirm_change, request_change, undo_change
 from shared.access.change_password import change_password
@@ -37,7 +37,7 @@ from shared.access.sign_in import (
     finish_login,
     provider_of,
 )
-from shared.access.team_schemas import Joined, Joining
+from shared.access.team_schemas import ClosedSeat, ClosedSeats, Joined, Joining
 from shared.audit.read import list_own_log
 from shared.audit.schemas import Log
 from shared.channels.limits import limit_to
@@ -105,6 +105,9 @@ from shared.identity.schemas import (
     PersonalOut,
     PictureOut,
     RecoveryCodes,
+    RecoveryStart,
+    RecoveryStarted,
+    RecoveryStopped,
     Registered,
     Registration,
     Renewed,
@@ -170,7 +173,9 @@ from shared.web.login_html import (
     finished_page,
     login_page,
     login_refused_page,
+    recovery_page,
     register_page,
+    stop_recovery_page,
     undo_email_page,
 )
 from shared.web.paths import own_path
@@ -466,6 +471,45 @@ def reset_password(body: PasswordReset, request: Request) -> PasswordWasReset:
         )
     passwords.reset_password(body.token, body.password, ip=client_address(request))
     return PasswordWasReset()
+
+
+@auth.post("/recovery", operation_id="requestRecovery", responses=refusals(503))
+def request_recovery(body: MailRequest) -> MailRequested:
+    """Email a link to recover an account whose second factor is lost. The answer does not say whether there is such an account."""
+    request_account_mail(AccountMail.RECOVERY, body.email)
+    return MailRequested()
+
+
+@auth.get("/recover", response_class=HTMLResponse, responses=OF_A_LINK)
+def get_recovery_page(code: Mailed) -> HTMLResponse:
+    """Show the page where the emailed link and the password start a recovery. Opening it changes nothing."""
+    return recovery_page(code)
+
+
+@auth.post("/recover", operation_id="startRecovery", responses=refusals(429))
+def start_recovery(body: RecoveryStart, request: Request, visitor: Visiting) -> RecoveryStarted:
+    """Start to recover an account whose second factor and recovery codes are lost, with the emailed code and the password.
+
+    The factors are removed after 72 hours. Meanwhile the person is emailed daily, and the owners and admins of their organizations
+    see it; each of them can stop it, and so does a sign-in with the factor or the link in the emails.
+    """
+    browser = _browser(request)
+    return RecoveryStarted(
+        opens_at=recovery.begin_recovery(body.code, body.password, browser, visitor)
+    )
+
+
+@auth.get("/stop-recovery", response_class=HTMLResponse, responses=OF_A_LINK)
+def get_stop_recovery_page(code: Mailed) -> HTMLResponse:
+    """Show the page where the emailed link stops a recovery. Opening it changes nothing."""
+    return stop_recovery_page(code)
+
+
+@auth.post("/stop-recovery")
+def stop_recovery(body: Activation, session: Writing, visitor: Visiting) -> RecoveryStopped:
+    """Stop a recovery with the emailed code. The second factors stay."""
+    recovery.stop_by_link(session, body.code, visitor)
+    return RecoveryStopped()
 
 
 @auth.get("/confirm-email", response_class=HTMLResponse, responses=OF_A_LINK)
@@ -840,6 +884,17 @@ def delete_factor(factor_id: FactorId, member: Acting, session: Writing) -> Fact
 def replace_codes(member: Acting, session: Writing) -> RecoveryCodes:
     """Replace the recovery codes. Only this answer shows the new ones; the old ones no longer work."""
     return RecoveryCodes(recovery_codes=second_factors.replace_recovery_codes(session, member))
+
+
+@user.get("/recovery", operation_id="listClosedSeats")
+def get_closed_seats(member: Acting, session: Reading) -> ClosedSeats:
+    """List the organizations that stay closed to the user since their account was recovered, until another owner agrees."""
+    return ClosedSeats(
+        closed=[
+            ClosedSeat(id=row.organization_id, name=row.name, objected=row.is_objected)
+            for row in recovery.list_closed(session, member)
+        ]
+    )
 
 
 @user.get("/devices", operation_id="listRememberedDevices")

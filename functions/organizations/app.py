@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from shared.access import invitations, ownership, team
+from shared.access import invitations, ownership, recovery, team
 from shared.access.actor import actor_of, person_of
 from shared.access.context import identify
 from shared.access.errors import FreshLoginNeeded, NotInTheirPlace
@@ -25,6 +25,10 @@ from shared.access.team_schemas import (
     OwnershipOfferIn,
     OwnershipOfferOut,
     OwnershipOffers,
+    RecoveryAgreed,
+    RecoveryList,
+    RecoveryOut,
+    RecoveryStop,
     RemovedMember,
     Team,
 )
@@ -42,7 +46,7 @@ from shared.channels.schemas import (
     CustomerRef,
 )
 from shared.core.errors import Unauthenticated
-from shared.core.ids import AnnouncementId, CustomerId, InvitationId, OfferId, UserId
+from shared.core.ids import AnnouncementId, CustomerId, InvitationId, OfferId, RecoveryId, UserId
 from shared.notifications import announcements
 from shared.notifications import queries as notifications
 from shared.notifications.read import list_notifications
@@ -58,6 +62,7 @@ from shared.organizations import queries as organizations
 from shared.organizations import settings as organization_settings
 from shared.organizations.models import ShortLink
 from shared.organizations.schemas import (
+    WIRE_ROLES,
     NewOrganization,
     OrganizationIn,
     OrganizationOut,
@@ -220,6 +225,41 @@ def remove_customer_approval(
     """Remove a customer's rule, so that the organization's holds. Returns the rules that are left."""
     approval_rules.remove_rule(session, actor_of(member), customer_id)
     return approval_rules.list_rules(session, member.reach)
+
+
+@settings.get("/recoveries")
+def list_recoveries(member: Acting, session: Reading) -> RecoveryList:
+    """List the members who recover their account without their second factor, oldest first."""
+    return RecoveryList(
+        recoveries=[
+            RecoveryOut(
+                id=row.id,
+                user_id=row.user_id,
+                email=row.email,
+                name=row.name,
+                role=WIRE_ROLES[row.role],
+                started_at=row.started_at,
+                opens_at=row.opens_at,
+                closed=row.is_closed,
+                objected=row.is_objected,
+                other_owners=row.other_owners,
+            )
+            for row in recovery.list_recoveries(session, member)
+        ]
+    )
+
+
+@settings.post("/recoveries/{recovery_id}/stop", operation_id="stopMemberRecovery")
+def stop_recovery(recovery_id: RecoveryId, member: Acting, session: Writing) -> RecoveryStop:
+    """Stop the recovery of another member; if it is over, keep their seat closed."""
+    done = recovery.stop_recovery(session, member, recovery_id)
+    return RecoveryStop(id=recovery_id, stopped=done.stopped, objected=done.objected)
+
+
+@settings.post("/recoveries/{recovery_id}/agree", operation_id="agreeToRecovery")
+def agree_to_recovery(recovery_id: RecoveryId, member: Acting, session: Writing) -> RecoveryAgreed:
+    """Open the seat of a member whose account was recovered. For an only owner, an admin withdraws the objection."""
+    return RecoveryAgreed(id=recovery_id, open=recovery.agree(session, member, recovery_id))
 
 
 @settings.get("/shortlink")

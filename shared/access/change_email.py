@@ -21,6 +21,7 @@ from shared.identity.email_queries import CHANGE_EMAIL, FREE_ADDRESS, RESTORE_EM
 from shared.identity.errors import AddressInUse, CodeRefused, EmailTaken, PlusRefused, SameAddress
 from shared.identity.mails import queue_letter
 from shared.identity.models import ChallengeKind
+from shared.identity.recovery_queries import STOP_RECOVERY_OF
 
 CHANGE_LIFE = timedelta(hours=1)
 """How long the new address may take to be proven."""
@@ -93,7 +94,7 @@ def confirm_change(session: Session, code: str) -> Ended:
 def undo_change(session: Session, code: str) -> Ended:
     """Give an account its old address back, and end all that somebody else may have got hold of or added since.
 
-    The password is removed too; the old address is emailed a link to set another one.
+    The password is removed too, and a recovery stops; the old address is emailed a link to set another one.
 
     Raises:
         CodeRefused: the code is unknown, used or expired.
@@ -107,6 +108,7 @@ def undo_change(session: Session, code: str) -> Ended:
     FREE_ADDRESS.run(session, used.user_id, email)
     if RESTORE_EMAIL.find(session, used.user_id, email, since) is None:
         raise AddressInUse
+    STOP_RECOVERY_OF.run(session, used.user_id)
     ended = end_access(session, Event.ADDRESS_UNDONE, used.user_id)
     reset = add_challenge(
         session, ChallengeKind.RESET_PASSWORD, life=RESET_LIFE, user_id=used.user_id

@@ -179,7 +179,8 @@ class CountedProfileRow(ProfileRow):
 
 
 # `login` is the session, `seat` the membership in which it acts. A session survives a password change only if it was not
-# revoked by it; a disabled member has no seat, and neither has a member of a deleted organization.
+# revoked by it; a disabled member has no seat, and neither has a member of a deleted organization, or one whose seat a recovery has
+# closed.
 _LOGIN = sql(
     """
 login as (
@@ -198,7 +199,7 @@ seat as (
   from login left join lateral (
     select m.organization_id, m.role, m.needs_approval, m.may_approve, m.customers
     from members m join organizations o on o.id = m.organization_id and o.deleted_at is null
-    where m.user_id = login.user_id and not m.disabled
+    where m.user_id = login.user_id and not m.disabled and m.recovery_id is null
       and m.organization_id = coalesce(:chosen, m.organization_id)
     order by m.created_at, m.id limit 1
   ) m on true

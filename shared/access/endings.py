@@ -31,6 +31,7 @@ class Event(StrEnum):
     RESET_BY_MAIL = "reset_by_mail"
     ADDRESS_PROVEN = "address_proven"
     ADDRESS_UNDONE = "address_undone"
+    RECOVERED = "recovered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,12 @@ ENDS = {
     Event.RESET_BY_MAIL: Ends(own_session=True, programs=True),
     Event.ADDRESS_PROVEN: Ends(own_session=True, programs=True),
     Event.ADDRESS_UNDONE: Ends(own_session=True, programs=True, undoing=True),
+    Event.RECOVERED: Ends(own_session=True, programs=True),
 }
 """What each event ends.
 
-Links that were mailed before end with every one, most leave those that undo a change of address. Devices that were remembered need
+Links that were mailed before end with every one, except those that stop a recovery; most leave those that undo a change of address.
+Devices that were remembered need
 the second factor again.
 """
 
@@ -101,7 +104,8 @@ def end_access(
     `own_session` is the session in which it happens. `with_programs`: the person asks to end programs too.
     """
     ends = ENDS[event]
-    void_challenges(session, user_id, keep=[] if ends.undoing else [ChallengeKind.UNDO_EMAIL])
+    kept_links = [] if ends.undoing else [ChallengeKind.UNDO_EMAIL]
+    void_challenges(session, user_id, keep=[*kept_links, ChallengeKind.STOP_RECOVERY])
     FORGET_DEVICES_OF.run(session, user_id)
     kept = None if ends.own_session else own_session
     sessions = REVOKE_SESSIONS_OF.run(session, user_id, kept)

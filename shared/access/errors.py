@@ -176,6 +176,15 @@ class MfaNeeded(Forbidden):
         self.details = {"url": "/user/factors"}
 
 
+class OtherOwnerNeeded(Forbidden):
+    """Only an owner can open the seat that a recovery has closed."""
+
+    code = "other_owner_needed"
+
+    def __init__(self) -> None:
+        super().__init__("Only an owner of your organization can agree to this. Ask one.")
+
+
 class RoleTooLow(Forbidden):
     """The member's role is too low."""
 

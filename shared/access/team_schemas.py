@@ -11,6 +11,7 @@ from shared.core.ids import (
     InvitationId,
     OfferId,
     OrganizationId,
+    RecoveryId,
     UserId,
 )
 from shared.core.wire import RequestModel, WireModel, WireTime
@@ -167,6 +168,54 @@ class MemberChange(RequestModel):
 
 class MemberRemoval(RequestModel):
     keep_keys: list[ApiKeyId] = _KEPT
+
+
+class RecoveryOut(WireModel):
+    """A member who recovers their account without their second factor.
+
+    Until `opensAt` it can be stopped. With `closed` it is over, and the member's seat waits for another owner to agree; that of an
+    only owner opens 72 hours after they have added a new factor, unless it is `objected` to.
+    """
+
+    id: RecoveryId
+    user_id: UserId
+    email: str
+    name: str
+    role: WireRole
+    started_at: WireTime
+    opens_at: WireTime
+    closed: bool
+    objected: bool
+    other_owners: int = Field(description="How many owners there are who can agree.")
+
+
+class RecoveryList(WireModel):
+    recoveries: list[RecoveryOut]
+
+
+class RecoveryStop(WireModel):
+    """`stopped`: the recovery is off, and the factors stay. `objected`: it was over, and the member's seat stays closed."""
+
+    id: RecoveryId
+    stopped: bool
+    objected: bool
+
+
+class RecoveryAgreed(WireModel):
+    id: RecoveryId
+    open: bool = Field(description="Whether the member's seat is open now.")
+
+
+class ClosedSeat(WireModel):
+    id: OrganizationId
+    name: str
+    objected: bool
+
+
+class ClosedSeats(WireModel):
+    """The organizations that stay closed to the user since their account was recovered."""
+
+    closed: list[ClosedSeat]
 
 
 class KeyThatEnded(WireModel):

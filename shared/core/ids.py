@@ -21,6 +21,8 @@ LoginId = NewType("LoginId", uuid.UUID)
 """A row of `logins`: an account at another provider with which a user signs in."""
 FactorId = NewType("FactorId", uuid.UUID)
 """A row of `factors`: a second factor of a user."""
+RecoveryId = NewType("RecoveryId", uuid.UUID)
+"""A row of `recoveries`: of an account whose second factor is lost."""
 DeviceId = NewType("DeviceId", uuid.UUID)
 """A row of `devices`: a browser from which a user has signed in."""
 ConnectionId = NewType("ConnectionId", uuid.UUID)

@@ -32,6 +32,8 @@ def write_mail(
     note(user_id=account.user_id)
     if about is AccountMail.RESET_PASSWORD:
         letter = _reset(session, account.user_id)
+    elif about is AccountMail.RECOVERY:
+        letter = _recovery(session, account.user_id) if account.is_active else None
     elif not account.is_active:
         letter = _activation(session, account.user_id, registration)
     elif about is AccountMail.REGISTRATION:
@@ -74,6 +76,13 @@ def _reset(session: Session, user_id: UserId) -> Letter | None:
 def _known_address(session: Session, user_id: UserId) -> Letter | None:
     code = _reset_code(session, user_id, RESET_LIFE)
     return letters.known_address(code) if code else None
+
+
+def _recovery(session: Session, user_id: UserId) -> Letter | None:
+    code = add_mailed_challenge(
+        session, ChallengeKind.RECOVERY, user_id, life=RESET_LIFE, pace=_ONE_A_MINUTE
+    )
+    return letters.recovery(code) if code else None
 
 
 def _reset_code(session: Session, user_id: UserId, life: timedelta) -> str | None:

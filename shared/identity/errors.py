@@ -328,6 +328,27 @@ class NoSuchDevice(NotFound):
         super().__init__("This device is not remembered. It may have been forgotten already.")
 
 
+class NothingToRecover(Conflict):
+    """The person has no second factor, or a recovery waits already."""
+
+    code = "nothing_to_recover"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Your account has no second factor to recover from, or its recovery has begun already. Sign in with your password, or "
+            "wait until the time in the email we sent you."
+        )
+
+
+class NoSuchRecovery(NotFound):
+    """No other member of the organization has such a recovery."""
+
+    code = "no_such_recovery"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such recovery of another member. It may be over or stopped.")
+
+
 class NoSuchFactor(NotFound):
     """The person has no such second factor, or it was not confirmed in time."""
 

@@ -181,6 +181,69 @@ def codes_guessed() -> Letter:
     )
 
 
+def recovery(code: str) -> Letter:
+    """Let a user start the recovery of an account whose second factor is lost."""
+    return Letter(
+        "Recover your account",
+        [
+            "Have you lost your second factor and your recovery codes? Open this link within 20 minutes and enter your password. "
+            "After 72 hours, your second factors are removed.",
+            _NOT_YOU,
+        ],
+        Link("Recover my account", f"{settings().public_url}/auth/recover?code={code}"),
+    )
+
+
+def recovery_waits(code: str, opens_at: datetime) -> Letter:
+    """Remind a user, daily, that their account is being recovered, and let them stop it."""
+    return Letter(
+        "Your account is being recovered",
+        [
+            f"Somebody who knows your password asked to remove your second factors. That happens on {opens_at:%Y-%m-%d at %H:%M} UTC.",
+            "If it was not you, open this link, or sign in with your second factor: either one stops it. Then change your "
+            "password.",
+        ],
+        Link("Stop it", f"{settings().public_url}/auth/stop-recovery?code={code}"),
+    )
+
+
+def recovery_of_member(email: str, opens_at: datetime) -> Letter:
+    """Warn an administrator that a member recovers their account without their second factor."""
+    return Letter(
+        "A member recovers their account",
+        [
+            f"{email} has lost their second factor and asked to remove it. That happens on {opens_at:%Y-%m-%d at %H:%M} UTC. "
+            "Their place in your organization then stays closed until another owner agrees.",
+            "Ask the member, in person or by phone, whether it was them. If it was not, stop it: "
+            "GET /settings/recoveries lists it.",
+        ],
+    )
+
+
+def recovery_stopped() -> Letter:
+    """Tell a user that the recovery of their account was stopped."""
+    return Letter(
+        "The recovery of your account was stopped",
+        [
+            "Your second factors stay.",
+            "If you did not know of a recovery, change your password: somebody knows it and reads your email.",
+        ],
+    )
+
+
+def recovery_finished() -> Letter:
+    """Tell a user that their second factors were removed."""
+    return Letter(
+        "Your second factors were removed",
+        [
+            "Your account was recovered. Every session, API key and consent of it has ended. Sign in with your password and add "
+            "a new second factor.",
+            "Organizations that you share with others stay closed until another owner agrees. Where you are the only owner, "
+            "yours opens 72 hours after you have added a new second factor, unless an admin objects.",
+        ],
+    )
+
+
 def password_changed() -> Letter:
     """Tell a user that their password was changed."""
     return Letter(

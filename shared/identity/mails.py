@@ -33,6 +33,7 @@ class AccountMail(StrEnum):
 
     REGISTRATION = "registration"
     ACTIVATION = "activation"
+    RECOVERY = "recovery"
     RESET_PASSWORD = "reset_password"  # noqa: S105, a reason
 
 

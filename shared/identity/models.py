@@ -14,6 +14,7 @@ from shared.core.ids import (
     DeviceId,
     FactorId,
     LoginId,
+    RecoveryId,
     SessionId,
     UserId,
     new_id,
@@ -53,6 +54,8 @@ class ChallengeKind(StrEnum):
     NEW_EMAIL = "new_email"
     UNDO_EMAIL = "undo_email"
     SECOND_FACTOR = "second_factor"
+    RECOVERY = "recovery"
+    STOP_RECOVERY = "stop_recovery"
 
 
 class MailedCodePurpose(StrEnum):
@@ -220,6 +223,32 @@ class RecoveryCode(Base):
     user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     used_at: Mapped[datetime | None]
+
+
+class Recovery(Base):
+    """The recovery of an account whose second factor is lost.
+
+    It waits until `opens_at` and can be stopped meanwhile; then the factors are removed. `mailed_at` is when the person was last
+    reminded of it.
+    """
+
+    __tablename__ = "recoveries"
+    __table_args__ = (
+        Index(
+            "uq_recoveries_user_id",
+            "user_id",
+            unique=True,
+            postgresql_where=text("stopped_at is null and finished_at is null"),
+        ),
+    )
+
+    id: Mapped[RecoveryId] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    started_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    opens_at: Mapped[datetime]
+    mailed_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    stopped_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
 
 
 class Session(Timestamps, Base):

@@ -175,6 +175,24 @@ class RecoveryCodes(WireModel):
     recovery_codes: list[str] = Field(examples=[["7K3M-Q0ZD-9XPA-2T5H"]])
 
 
+class RecoveryStart(RequestModel):
+    """The code of the emailed link, and the account's password."""
+
+    code: Code
+    password: AnyPassword
+
+
+class RecoveryStarted(WireModel):
+    """Until `opensAt`, the recovery can be stopped; then the second factors are removed."""
+
+    started: bool = True
+    opens_at: WireTime
+
+
+class RecoveryStopped(WireModel):
+    stopped: bool = True
+
+
 class DeviceOut(WireModel):
     id: DeviceId
     device: str = Field(examples=["Firefox on Windows"])

@@ -26,6 +26,7 @@ from shared.identity.errors import CodesPaused, SecondFactorOver, SessionOver, W
 from shared.identity.factors import PROOFS
 from shared.identity.mails import queue_letter, queue_letter_of_refusal
 from shared.identity.models import Method
+from shared.identity.recovery_queries import STOP_RECOVERY_OF
 from shared.identity.sessions import (
     Browser,
     Evidence,
@@ -95,6 +96,7 @@ def prove_again(session: Session, user_id: UserId, typed: TypedCode, browser: Br
         _note_wrong(user_id, counted.email, counted.guesses)
         raise
     FORGIVE_CODE.run(session, counted.own_key)
+    STOP_RECOVERY_OF.run(session, user_id)
     if proven.codes_left is not None:
         queue_letter(session, counted.email, letters.recovery_code_used(proven.codes_left))
     return Evidence({proven.method})

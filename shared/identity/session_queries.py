@@ -58,8 +58,11 @@ _LOCKED_PERSON = sql("""
 """)
 
 
-def _opened(remembered_until: Sql) -> Sql:
-    """Open a session for the person in `admitted`, if there is one, and recognize or add the device."""
+def _opened(remembered_until: Sql, *, is_strong: Sql) -> Sql:
+    """Open a session for the person in `admitted`, if there is one, and recognize or add the device.
+
+    A second factor that was proven (`is_strong`) stops the recovery that is to remove it.
+    """
     return sql(
         """
         known as (
@@ -73,6 +76,9 @@ def _opened(remembered_until: Sql) -> Sql:
             select cast(:new_device_id as uuid), admitted.id, cast(:new_device as bytea), cast(:user_agent as text),
                 {remembered_until}
             from admitted where not exists (select from known)
+        ), stopped as (
+            update recoveries r set stopped_at = now() from admitted
+            where r.user_id = admitted.id and r.stopped_at is null and r.finished_at is null and {is_strong}
         ), crowded as (
             update sessions set revoked_at = now(), updated_at = now()
             where id in (
@@ -90,6 +96,7 @@ def _opened(remembered_until: Sql) -> Sql:
         )
         """,
         remembered_until=remembered_until,
+        is_strong=is_strong,
     )
 
 
@@ -126,7 +133,7 @@ OPEN_SESSION = Statement(
         """,
         person=_LOCKED_PERSON,
         second_factor=literals(ChallengeKind.SECOND_FACTOR),
-        opened=_opened(_LEFT_AS_IT_IS),
+        opened=_opened(_LEFT_AS_IT_IS, is_strong=sql("cast(:is_strong as boolean)")),
     ),
     params=NewSession,
     row=OpenedSession,
@@ -214,7 +221,7 @@ OPEN_PROVEN_SESSION = Statement(
         from admitted
         """,
         second_factor=literals(ChallengeKind.SECOND_FACTOR),
-        opened=_opened(_FOR_LONGER),
+        opened=_opened(_FOR_LONGER, is_strong=sql("true")),
     ),
     params=NewProvenSession,
     row=OpenedProvenSession,

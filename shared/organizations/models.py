@@ -27,6 +27,7 @@ from shared.core.ids import (
     MemberId,
     OfferId,
     OrganizationId,
+    RecoveryId,
     SessionId,
     UserId,
     new_id,
@@ -105,13 +106,20 @@ class Member(Timestamps, Base):
     """A user in an organization.
 
     What a member with `needs_approval` schedules waits until somebody approves it; one with `may_approve` decides. `customers`
-    are the only ones whose channels and posts the member sees; None means all of the organization.
+    are the only ones whose channels and posts the member sees; None means all of the organization. A seat with `recovery_id` is
+    closed since the person recovered their account without their second factor; with `recovery_objected_by`, an admin keeps the
+    seat of an only owner closed.
     """
 
     __tablename__ = "members"
     __table_args__ = (
         UniqueConstraint("organization_id", "user_id"),
         Index("ix_members_user_id", "user_id"),
+        Index(
+            "ix_members_recovery_id",
+            "recovery_id",
+            postgresql_where=text("recovery_id is not null"),
+        ),
     )
 
     id: Mapped[MemberId] = mapped_column(primary_key=True, default=new_id)
@@ -124,6 +132,8 @@ class Member(Timestamps, Base):
     needs_approval: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     may_approve: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     customers: Mapped[list[CustomerId] | None] = mapped_column(ARRAY(Uuid()))
+    recovery_id: Mapped[RecoveryId | None]
+    recovery_objected_by: Mapped[UserId | None]
 
 
 class Invitation(Timestamps, Base):

@@ -315,7 +315,7 @@ FIND_MEMBERSHIP = Statement(
     sql("""
         select m.id from members m join organizations o on o.id = m.organization_id
         where m.organization_id = :organization_id and m.user_id = :user_id and not m.disabled
-            and o.deleted_at is null
+            and m.recovery_id is null and o.deleted_at is null
     """),
     params=OfMember,
     row=Membership,

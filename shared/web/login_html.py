@@ -90,6 +90,30 @@ form.addEventListener("submit", async (event) => {
   form.remove();
 });
 """
+_RECOVERY = """
+<p>Enter your password. After 72 hours, your second factors are removed; until then you can stop it.</p>
+<form id="form" data-code="{code}">
+<label>Password<input name="password" type="password" autocomplete="current-password" required></label>
+<button>Remove my second factors</button>
+</form>
+<noscript><p>This page needs JavaScript.</p></noscript>
+<p id="said" role="status"></p>
+"""
+_SEND_RECOVERY = """
+const form = document.getElementById("form"), said = document.getElementById("said");
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const answer = await fetch("/auth/recover", {
+    method: "POST",
+    headers: {"content-type": "application/json"},
+    body: JSON.stringify({code: form.dataset.code, password: form.elements.password.value}),
+  });
+  const body = await answer.json();
+  if (!answer.ok) { said.textContent = body.detail; return; }
+  form.remove();
+  said.textContent = `Your second factors are removed on ${new Date(body.opensAt).toLocaleString()}.`;
+});
+"""
 _EMAIL = (
     '<label>Email address<input name="email" type="email" autocomplete="email" required></label>\n'
 )
@@ -134,6 +158,23 @@ def undo_email_page(code: str) -> HTMLResponse:
         label="Restore my address",
         done="Your account has its old address again. Set a new password by the link that we have sent you.",
     )
+
+
+def stop_recovery_page(code: str) -> HTMLResponse:
+    """Make the page that stops the recovery of an account with an emailed code."""
+    return _button_page(
+        "Stop the recovery of your account?",
+        code,
+        path="/auth/stop-recovery",
+        label="Stop it",
+        done="The recovery was stopped, and your second factors stay. Change your password.",
+    )
+
+
+def recovery_page(code: str) -> HTMLResponse:
+    """Make the page that starts the recovery of an account with an emailed code and the password."""
+    form = _RECOVERY.format(code=escape(code))
+    return html_response("Recover your account", form, script=_SEND_RECOVERY)
 
 
 def _button_page(title: str, code: str, *, path: str, label: str, done: str) -> HTMLResponse:

@@ -43,6 +43,7 @@ FOREIGN: dict[str, Uses] = {
     "apps": Uses(reads={"members", "organizations", "users"}, writes=set()),
     "organizations": Uses(
         reads={"challenges", "sessions"},  # what super admins see of people
+        reads={"challenges", "factors", "recoveries"},  # whose seats are closed until they open
         writes={"users"},  # accounts that were never activated go with their organizations
     ),
     "channels": Uses(

@@ -176,6 +176,7 @@ class Theirs:
             "login_id": new_id(),
             "factor_id": new_id(),
             "device_id": new_id(),
+            "recovery_id": new_id(),
             **self._webhook(session),
             "grant_id": self._grant(session).id,
             "name": new_id(),  # of a document
