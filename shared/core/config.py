@@ -139,7 +139,9 @@ class Settings(BaseSettings):
     webhooks_queue_url: str = _setting(
         "", "Queue of messages to webhooks.", "posts, publish, reconcile, automation"
     )
-    mails_queue_url: str = _setting("", "Queue of emails about accounts.", "identity")
+    mails_queue_url: str = _setting(
+        "", "Queue of emails about accounts.", "identity, organizations, reconcile"
+    )
     schedule_group: str = _setting(
         "", "EventBridge schedule group of the environment.", "posts, publish, reconcile"
     )

@@ -126,6 +126,7 @@ GRANTS = {
     },
     "ReconcileFunctionRole": {
         ("sqs:SendMessage", "VariantsQueue"),
+        ("sqs:SendMessage", "MailsQueue"),
         ("s3:DeleteObject", f"{FILES} {UPLOADS}"),
         ("secretsmanager:GetSecretValue", "StorageSecretArn"),
     },
