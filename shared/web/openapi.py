@@ -175,6 +175,7 @@ _PARAMETERS = {
     "announcement_id": "An announcement's id, from `GET /announcements`.",
     "queue": "The name of a queue: `publish`.",
     "login_id": "A login's id.",
+    "recovery_id": "A recovery's id.",
     "factor_id": "A second factor's id.",
     "device_id": "A device's id.",
     "startDate": "The start, inclusive.",

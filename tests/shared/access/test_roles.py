@@ -27,6 +27,12 @@ LEAST = {
         POST /auth/resend-activation
         POST /auth/login
         GET /auth/login
+        POST /auth/mfa
+        POST /auth/recovery
+        GET /auth/recover
+        POST /auth/recover
+        GET /auth/stop-recovery
+        POST /auth/stop-recovery
         GET /auth/oauth
         GET /auth/oauth/{provider}
         GET /auth/oauth/{provider}/callback
@@ -77,6 +83,14 @@ LEAST = {
         GET /user/logins
         POST /user/logins
         DELETE /user/logins/{login_id}
+        GET /user/factors
+        POST /user/factors
+        POST /user/factors/{factor_id}/confirm
+        DELETE /user/factors/{factor_id}
+        POST /user/recovery-codes
+        GET /user/devices
+        DELETE /user/devices/{device_id}
+        GET /user/recovery
         GET /settings/organization
         GET /settings/approval
         POST /organizations
@@ -205,6 +219,11 @@ LEAST = {
         POST /settings/team/invitations/{invitation_id}/resend
         DELETE /settings/team/invitations/{invitation_id}
         PUT /settings/team/{user_id}
+        GET /settings/security
+        PUT /settings/security
+        GET /settings/recoveries
+        POST /settings/recoveries/{recovery_id}/stop
+        POST /settings/recoveries/{recovery_id}/agree
         DELETE /settings/team/{user_id}
         GET /settings/shortlink
         POST /settings/shortlink
@@ -261,6 +280,18 @@ PERSONS_ALONE = """
     POST /user/email
     POST /user/logins
     DELETE /user/logins/{login_id}
+    GET /user/factors
+    POST /user/factors
+    POST /user/factors/{factor_id}/confirm
+    DELETE /user/factors/{factor_id}
+    POST /user/recovery-codes
+    GET /user/devices
+    DELETE /user/devices/{device_id}
+    GET /user/recovery
+    PUT /settings/security
+    GET /settings/recoveries
+    POST /settings/recoveries/{recovery_id}/stop
+    POST /settings/recoveries/{recovery_id}/agree
     GET /user/impersonate
     POST /user/impersonate
     POST /user/api-key
@@ -356,6 +387,7 @@ BY_KEY_ALONE = """
     GET /settings/shortlink
     POST /settings/shortlink
     GET /settings/audit
+    GET /settings/security
     POST /customers
     PUT /customers/{customer_id}
     DELETE /customers/{customer_id}
@@ -462,6 +494,9 @@ BY_COOKIE = """
     POST /auth/register
     POST /auth/activate
     POST /auth/login
+    POST /auth/mfa
+    POST /auth/recover
+    POST /auth/stop-recovery
     GET /auth/oauth/{provider}
     POST /auth/oauth/{provider}/exists
     POST /auth/renew
@@ -490,6 +525,14 @@ PERSONAL = """
     POST /user/email
     POST /user/logins
     DELETE /user/logins/{login_id}
+    GET /user/factors
+    POST /user/factors
+    POST /user/factors/{factor_id}/confirm
+    DELETE /user/factors/{factor_id}
+    POST /user/recovery-codes
+    GET /user/devices
+    DELETE /user/devices/{device_id}
+    GET /user/recovery
     POST /organizations
     POST /user/join-org
     GET /announcements
@@ -514,6 +557,14 @@ SELF_ONLY = """
     POST /user/email
     POST /user/logins
     DELETE /user/logins/{login_id}
+    POST /user/factors
+    POST /user/factors/{factor_id}/confirm
+    DELETE /user/factors/{factor_id}
+    POST /user/recovery-codes
+    DELETE /user/devices/{device_id}
+    PUT /settings/security
+    POST /settings/recoveries/{recovery_id}/stop
+    POST /settings/recoveries/{recovery_id}/agree
     POST /user/api-key
     PUT /user/api-key/{key_id}
     POST /user/api-key/{key_id}/rotate
@@ -550,6 +601,13 @@ FRESH = """
     POST /user/email
     POST /user/logins
     DELETE /user/logins/{login_id}
+    POST /user/factors
+    POST /user/factors/{factor_id}/confirm
+    DELETE /user/factors/{factor_id}
+    POST /user/recovery-codes
+    PUT /settings/security
+    POST /settings/recoveries/{recovery_id}/stop
+    POST /settings/recoveries/{recovery_id}/agree
     POST /user/api-key
     PUT /user/api-key/{key_id}
     POST /user/api-key/{key_id}/rotate
@@ -588,6 +646,7 @@ WHOLE = """
     PUT /posts/tags/{tag_id}
     GET /public/v1/notifications
     GET /settings/audit
+    PUT /settings/security
     GET /webhooks
     POST /webhooks
     PUT /webhooks
