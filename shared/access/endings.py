@@ -58,8 +58,7 @@ ENDS = {
 """What each event ends.
 
 Links that were mailed before end with every one, except those that stop a recovery; most leave those that undo a change of address.
-Devices that were remembered need
-the second factor again.
+Devices that were remembered need the second factor again.
 """
 
 

@@ -42,8 +42,8 @@ FOREIGN: dict[str, Uses] = {
     ),
     "apps": Uses(reads={"members", "organizations", "users"}, writes=set()),
     "organizations": Uses(
-        reads={"challenges", "sessions"},  # what super admins see of people
-        reads={"challenges", "factors", "recoveries"},  # whose seats are closed until they open
+        # What super admins see of people, and the seats that stay closed after a recovery.
+        reads={"challenges", "factors", "recoveries", "sessions"},
         writes={"users"},  # accounts that were never activated go with their organizations
     ),
     "channels": Uses(
