@@ -44,11 +44,26 @@ class Newcomer:
         body = {"provider": "LOCAL", "email": email, "password": password}
         return self._api.post("/auth/login", json=body).is_success
 
-    def register(self, email: str, password: str, company: str) -> None:
-        """Register and follow the emailed link. An account that is already registered is activated."""
-        body = {"provider": "LOCAL", "email": email, "password": password, "company": company}
+    def register(
+        self,
+        email: str,
+        password: str,
+        company: str | None = None,
+        *,
+        invitation: str | None = None,
+    ) -> None:
+        """Register with a new organization, or by the token of an invitation, and follow the emailed link.
+
+        An account that is already registered is activated.
+        """
+        seat = {"org": invitation} if invitation else {"company": company}
+        body = {"provider": "LOCAL", "email": email, "password": password, **seat}
         self._api.post("/auth/register", json=body)
         self.call("POST", "/auth/activate", {"code": self._mailed_code(email)})
+
+    def is_signed_in(self) -> bool:
+        """Return whether there is a session: a login that asks for a second factor has opened none."""
+        return self._api.get("/user/organizations").is_success
 
     def connect(self, account: str) -> str:
         """Connect a sandbox account by OAuth, approve the request, and return the channel's id."""

@@ -398,6 +398,11 @@ def _details(
             "organizationId": demo.organization_id,
             "apiKey": demo.api_key,
         },
+        "demoMember": {
+            "email": demo.member.email,
+            "password": demo.member.password,
+            "totpSecret": demo.member.totp_secret,
+        },
     }
 
 
@@ -409,6 +414,7 @@ def _greeting(home: Home, addresses: Addresses, demo: Demo, *, seconds: float) -
         ("OpenID provider", addresses.openid),
         ("Emails", f"{addresses.api}{MAIL_PAGE}"),
         ("Demo login", f"{demo.email} / {demo.password}"),
+        ("With a factor", f"{demo.member.email} / {demo.member.password}"),
         ("Data, logs", str(home.path)),
     )
     listed = "\n".join(f"  {name:<16} {value}" for name, value in lines)

@@ -76,6 +76,9 @@ def test_killed_in_the_middle_of_a_publish_it_publishes_once(
     assert described["issuer"] == openid  # it has started now, and must not outlive the rest either
     with logged_in(first) as me:
         assert me.call("GET", "/user/self")["orgId"] == first.details["demo"]["organizationId"]
+        member = first.details["demoMember"]
+        signing_in = {"email": member["email"], "password": member["password"]}
+        assert me.call("POST", "/auth/login", signing_in)["mfa"]  # the session stays the owner's
         channels = me.call("GET", "/integrations")["integrations"]
         assert [channel["identifier"] for channel in channels] == ["mastodon-custom"] * 2
         # The network takes the post and keeps its answer back: we are killed before we learn of it.
