@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from alembic import op
 
 revision: str = "a8d3f1c6b205"
-down_revision: str | None = "b3f6c8d20e97"
+down_revision: str | None = "d8f3b6a1c520"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
