@@ -73,6 +73,13 @@ class TestChange:
         assert Gateway(app).post("/auth/confirm-email", {"code": code}).status == 422
         assert signed_in(NEW).get("/user/self").json["email"] == NEW
 
+    @pytest.mark.parametrize(("refuses", "status"), [("true", 422), ("false", 200)])
+    def test_plus_is_refused_only_where_it_is_not_wanted(
+        self, browser: Gateway, configure: Configure, refuses: str, status: int
+    ) -> None:
+        configure(DISALLOW_PLUS=refuses)
+        assert browser.post("/user/email", {"email": "ada+b@example.org"}).status == status
+
     def test_other_sessions_end(self, session: DbSession, browser: Gateway) -> None:
         other = signed_in()
         change(browser)

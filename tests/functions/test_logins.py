@@ -134,6 +134,18 @@ class TestRegister:
         assert answer.json == {"activate": True}
         assert sent_mails()[-1].to == ("bob@example.com",)
 
+    @pytest.mark.parametrize(("refuses", "status"), [("true", 422), ("false", 200)])
+    def test_plus_is_refused_only_where_it_is_not_wanted(
+        self,
+        browser: Gateway,
+        peer: OpenIdProvider,
+        configure: Configure,
+        refuses: str,
+        status: int,
+    ) -> None:
+        configure(DISALLOW_PLUS=refuses)
+        assert register(browser, peer, email="bob+a@example.com").status == status
+
     def test_address_other_than_the_vouched_one_is_not_proven(
         self, session: DbSession, browser: Gateway, peer: OpenIdProvider
     ) -> None:

@@ -12,11 +12,12 @@ from sqlalchemy.orm import Session
 from functions.identity.app import app as identity
 from functions.organizations.app import app
 from shared.access import team
+from shared.access.context import FRESH, Proof
 from shared.apps.models import DeviceCode, OAuthApp, OAuthCode
 from shared.core import clock
 from shared.core.ids import new_id
+from shared.identity.models import Method, User
 from shared.identity.models import Session as LoginSession
-from shared.identity.models import User
 from shared.organizations import settings as organization_settings
 from shared.organizations.models import ApiKey, Member, Organization, Role
 from tests.builders import a_customer, a_member, a_user, an_organization
@@ -576,6 +577,13 @@ def test_a_proof_is_fresh_for_ten_minutes(
     member = a_seat(session, organization)
     with time_machine.travel(clock.now() + timedelta(minutes=9), tick=False):
         assert by_owner.put(path_of(member), {"role": "VIEWER"}).status == 200
+
+
+@pytest.mark.parametrize(("age", "fresh"), [(FRESH, False), (FRESH - timedelta.resolution, True)])
+def test_a_proof_ends_after_exactly_ten_minutes(age: timedelta, fresh: bool) -> None:
+    with time_machine.travel(clock.now(), tick=False):
+        proof = Proof(clock.now() - age, frozenset({Method.PASSWORD}), frozenset())
+        assert proof.is_fresh is fresh
 
 
 class TestAuditLog:

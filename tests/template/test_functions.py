@@ -1,12 +1,14 @@
 """Do the template, the folders, the settings and the documented paths name the same things?"""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from layers.build import ROOT
+from shared.access.policy import POLICY
 from shared.core.config import Settings
 from tests.template.conftest import PARAMETERS, Resources, translate
 
@@ -55,12 +57,43 @@ def _prefix(path: str) -> str:
     return path.replace("{proxy+}", "*")
 
 
+def _passed_to(events: Mapping[str, str], path: str) -> str:
+    """Return the function that API Gateway calls: that of the path itself, else that of the longest prefix."""
+    if path in events:
+        return events[path]
+    prefixes = [one for one in events if path.startswith(one.removesuffix("{proxy+}"))]
+    below = [one for one in prefixes if one.endswith("/{proxy+}") and len(path) > len(one) - 8]
+    return events[max(below, key=len, default="$default")]
+
+
+def _owner(path: str) -> str:
+    """Return the function that the table gives a path."""
+    owners = {
+        pattern.removesuffix("/*"): name for name, patterns in PATHS.items() for pattern in patterns
+    }
+    return owners[
+        max(
+            (one for one in owners if f"{path}/".startswith(f"{one}/")), key=len, default="$default"
+        )
+    ]
+
+
 class TestRoutes:
     def test_paths_are_those_of_the_table(self, functions: Resources) -> None:
         for name, function in functions.items():
             own = {_prefix(path) for _, path in _routes(function)}
             covered = {path for path in own if f"{path}/*" not in own}
             assert covered == set(PATHS.get(name, [])), name
+
+    def test_the_gateway_passes_every_route_to_the_function_that_has_it(
+        self, functions: Resources
+    ) -> None:
+        """`{proxy+}` stands for one segment or more, so what a route without an id needs is a path of its own."""
+        events = {path: name for name, found in functions.items() for _, path in _routes(found)}
+        for key in POLICY:
+            path = re.sub(r"\{[^}]+\}", "x", key.partition(" ")[2])
+            assert _passed_to(events, path) == _owner(path), key
+        assert _passed_to(events, "/nowhere") == "PublicApiFunction"
 
     def test_what_is_public_is_below_api_too(self, functions: Resources) -> None:
         """Finding 5.1: clients are given `https://host/api` as the base as often as `https://host`."""

@@ -113,6 +113,19 @@ class TestAlarms:
                         {"Name": "service", "Value": {"Ref": "AWS::StackName"}}
                     ], name
 
+    def test_an_expression_is_made_of_all_the_metrics_beside_it(self, of_type: OfType) -> None:
+        """One that names anything else is an alarm without data."""
+        alarms = [each for each in of_type("AWS::CloudWatch::Alarm").values() if "Metrics" in each]
+        assert len(alarms) > 10
+        for alarm in alarms:
+            (expression,) = [
+                each["Expression"] for each in alarm["Metrics"] if "Expression" in each
+            ]
+            ids = {each["Id"] for each in alarm["Metrics"] if "MetricStat" in each}
+            named = set(re.findall(r"\b[a-z]\w*", expression))
+            assert expression == "SUM(METRICS())" or named == ids, expression
+            assert set(re.findall(r"[A-Z]+", expression)) <= {"SUM", "METRICS", "FILL", "IF", "AND"}
+
     def test_an_alarm_rings_above_what_is_usual_and_not_below(self, of_type: OfType) -> None:
         """Finding 8.17: a comparison the wrong way round rings never or always."""
         below = {"ReconcileSilentAlarm", "HealthCheckAlarm"}

@@ -8,7 +8,22 @@ from local.docs.openapi import apps
 from shared.access.policy import POLICY, Per, Rate, Rule, Who, reaches, rule_for
 from shared.billing.sections import Section
 from shared.organizations.models import Role
+from shared.web import deps
 from shared.web.routing import Route
+
+# Routes that write in autocommit: what they record stays, whatever they answer. The others here change at most one row.
+IN_AUTOCOMMIT = {
+    "POST /auth/login",
+    "POST /auth/renew",
+    "POST /device/token",
+    "POST /oauth/revoke",
+    "POST /oauth/token",
+    "POST /user/logout",
+    "GET /notifications/list",
+    "POST /media/{media_id}/parts",
+    "POST /posts/valid",
+    "POST /user/change-org",
+}
 
 
 def _routes() -> dict[str, Route]:
@@ -35,6 +50,17 @@ def test_every_row_has_a_route() -> None:
 def test_every_route_enforces_its_row() -> None:
     for key, route in _routes().items():
         assert route.rule is POLICY[key]
+
+
+def test_every_route_that_writes_has_a_transaction() -> None:
+    """Without one, a request that fails half-way leaves the first half."""
+    without = {
+        key
+        for key, route in _routes().items()
+        if POLICY[key].writes
+        and any(needed.call is deps._reading for needed in route.dependant.dependencies)
+    }
+    assert without == IN_AUTOCOMMIT
 
 
 def test_route_without_a_row_cannot_be_made() -> None:

@@ -1351,3 +1351,20 @@ def test_a_page_holds_what_has_waited_longest(session: Session, name: str, earli
     changed = {key[1] for key, row in before.items() if after[key] != row}
     assert changed
     assert changed <= ours
+
+
+@pytest.mark.parametrize(
+    ("root", "wait"),
+    [
+        ("state = 'queued', due_at = now() + interval '5 seconds'", 5),
+        ("state = 'queued', due_at = null", None),
+        ("state = 'publishing', due_at = now()", None),
+        ("state = 'draft', due_at = now()", None),
+    ],
+)
+def test_a_staging_that_was_kept_says_how_long_only_a_queued_part_waits(
+    session: Session, root: str, wait: float | None
+) -> None:
+    """Another part is not published next, so nothing is sent for it and nobody hears that it waits."""
+    thread = a_thread(session, a_channel_of_ours(session), (f"root: {root}",))
+    assert stage_queries.KEEP_STAGING.one(session, **staged(thread)).wait_seconds == wait
