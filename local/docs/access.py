@@ -29,6 +29,7 @@ AREAS: Mapping[str, Mapping[str, Rule]] = {
     "Third-party apps": policy.APPS,
     "The public API": policy.PUBLIC_API,
     "Tools for AI agents": policy.MCP,
+    "Operators": policy.ADMIN,
 }
 """The routes under their headings."""
 
@@ -42,7 +43,8 @@ policy cannot be created, and a test finds rows without a route.
 - **who**: `anybody` needs no session. Otherwise it is the lowest role in the organization: viewer, member, editor, admin, owner. A
   *super admin* runs the server.
 - **programs**: how API keys and the apps that a member has allowed (consents) may call it, and the scope that they need. For consents
-  the scopes are named `mcp:read` and `mcp:write`. Writing includes reading. *no*: only a person who is signed in.
+  the scopes are named `mcp:read`, `mcp:propose` and `mcp:write`. Proposing and writing include reading; what is only proposed waits
+  for approval. *no*: only a person who is signed in.
 - **rate**: the limit of calls, from the [table of rates](#rates).
 - **proof**: *recent* means that the person has confirmed their identity in the last ten minutes, by the strongest way they have;
   otherwise the answer is 403 `fresh_login_needed`.
@@ -108,8 +110,10 @@ def _programs(rule: Rule) -> str:
     if rule.person:
         return "no"
     scope = "`write`" if rule.writes else "`read`"
+    if rule.proposes:
+        scope = "`propose` or `write`"
     if rule.judges_itself:
-        scope = "`read`, and `write` to change something"
+        scope = "`read`, and `propose` or `write` to change something"
     who = "keys and consents" if rule.consent else "keys"
     return f"only {who}: {scope}" if rule.program else f"{who}: {scope}"
 

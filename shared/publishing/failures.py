@@ -145,7 +145,7 @@ def _period(wanted: PeriodQuery) -> tuple[datetime, datetime]:
     until = wanted.until or clock.now()
     since = wanted.since or until - USUAL_PERIOD
     if not timedelta(0) < until - since <= LONGEST_PERIOD:
-        words = f"The period must end after it begins, and have at most {LONGEST_PERIOD.days} days."
+        words = f"Choose a period that ends after it begins, and has at most {LONGEST_PERIOD.days} days."
         raise InvalidInput(words, problems=[FieldProblem("from", "invalid", words)])
     return since, until
 
