@@ -77,6 +77,7 @@ def test_only_these_routes_are_open_to_everybody() -> None:
         "GET /docs/{file}",
         "GET /health",
         "GET /health/ready",
+        "GET /monitor/queue/{queue}",
         "GET /openapi.json",
         "POST /user/logout",
         "GET /app",
