@@ -221,11 +221,11 @@ def committed(database_url: str, configure: Configure) -> Iterator[Engine]:
     configure(DATABASE_POOL_SIZE=8)
     yield engine()
     with engine().begin() as connection:
-        _empty_tables(connection)
+        empty_tables(connection)
     dispose()
 
 
-def _empty_tables(connection: Connection) -> None:
+def empty_tables(connection: Connection) -> None:
     """Remove every row. Deleting the few rows of a test takes milliseconds, TRUNCATE of all tables half a second."""
     names = [table.name for table in Base.metadata.sorted_tables]
     filled = text("""

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from shared.channels.pauses import hold_provider
 from shared.posts.models import Post
 from shared.providers.errors import RateLimited
+from tests.conftest import empty_tables
 from tests.fakes.platform import Keyless, no_connection, refuse
 from tests.shared.publishing.world import World, a_thread
 
@@ -96,7 +97,7 @@ def reset(world: World) -> None:
     world.platform.created.clear()
     world.platform.requests.clear()
     with world.engine.begin() as connection:
-        connection.execute(text("truncate organizations, provider_pauses cascade"))
+        empty_tables(connection)
 
 
 def check_once(world: World, root: Post, provider: str, when: str) -> None:
