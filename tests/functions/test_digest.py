@@ -125,7 +125,8 @@ class TestDigest:
 
     def test_stops_before_its_time_is_up(self, session: Session, member: Member) -> None:
         a_success(session, member)
-        assert run(milliseconds=59_000)["digested"] == 0
+        assert run(milliseconds=60_000)["digested"] == 0
+        assert run(milliseconds=60_001)["digested"] == 1
 
 
 class TestPreferences:

@@ -263,6 +263,16 @@ class TestState:
                 assert answer.status == 403
         assert browser.post(FINISH, back).json == {"confirm": ["password"]}
 
+    def test_other_than_the_browsers_own_is_refused(
+        self, browser: Gateway, peer: OpenIdProvider
+    ) -> None:
+        """Otherwise a link with somebody else's code signs the browser in to their account."""
+        back = begin(browser, peer)
+        for state in (f"{back['state']}x", "GENERIC.other"):
+            assert browser.post(FINISH, {**back, "state": state}).status == 403
+            assert browser.get(CALLBACK, query={**back, "state": state}, headers=BACK).status == 403
+        assert "token" in browser.post(FINISH, back).json
+
     def test_works_once(self, browser: Gateway, peer: OpenIdProvider) -> None:
         back = begin(browser, peer)
         kept = dict(browser.cookies)

@@ -315,6 +315,14 @@ class TestLoginProvider:
         with OpenIdProvider(now=lambda: clock.now().timestamp()) as running:
             yield running
 
+    def test_provider_alone_does_not_confirm_and_nothing_begins_there(
+        self, session: DbSession, browser: Gateway, phone: Phone, peer: OpenIdProvider
+    ) -> None:
+        answer = browser.post("/user/confirm", {"provider": "GENERIC"})
+        assert (answer.status, answer.json["code"]) == (403, "fresh_login_needed")
+        begun = text("select count(*) from challenges where kind = 'login_state'")
+        assert session.scalar(begun) == 0
+
     def test_login_at_a_provider_asks_too(self, phone: Phone, peer: OpenIdProvider) -> None:
         """Also the login that waits for the owner of its address is added after the factor only."""
         there = Gateway(app)

@@ -1368,3 +1368,14 @@ def test_a_staging_that_was_kept_says_how_long_only_a_queued_part_waits(
     """Another part is not published next, so nothing is sent for it and nobody hears that it waits."""
     thread = a_thread(session, a_channel_of_ours(session), (f"root: {root}",))
     assert stage_queries.KEEP_STAGING.one(session, **staged(thread)).wait_seconds == wait
+
+
+@pytest.mark.parametrize(("media", "has_media"), [("'[]'", False), (PICTURE, True)])
+def test_after_a_release_media_are_staged_only_for_a_part_that_has_some(
+    session: Session, media: str, has_media: bool
+) -> None:
+    case = next(one for one in WRITES if one.statement is record_queries.RECORD_RELEASED)
+    thread = a_thread(session, a_channel_of_ours(session), case.given)
+    change(session, thread, f"reply: media = {media}")
+    (row,) = case.statement.all(session, **case.params(thread))
+    assert (row.id, row.has_media) == (thread.reply.id, has_media)

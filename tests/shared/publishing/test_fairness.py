@@ -209,6 +209,15 @@ class TestContinuations:
             ).one()
         assert attempt == ("waiting", claimed.step)
 
+    def test_one_within_the_bound_goes_on(self, world: World) -> None:
+        channel = channel_at(world, SLOW)
+        claimed = self.waiting(world, channel)
+        taken(world, channel, PER_HOST - 1)
+        go_on(claimed.attempt_id, claimed.step, deadline=far_ahead())
+        with world.engine.connect() as connection:
+            step = text("select step from attempts where id = :id")
+            assert connection.execute(step, {"id": claimed.attempt_id}).scalar_one() > claimed.step
+
     def test_one_that_waits_takes_no_place(self, world: World) -> None:
         """Finding 2.2."""
         channel = channel_at(world, SLOW)
