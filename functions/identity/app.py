@@ -12,7 +12,12 @@ from shared.access import passwords, recovery, second_factors
 from shared.access.actor import actor_of, operator_of, person_of
 from shared.access.change_email import confirm_change, request_change, undo_change
 from shared.access.change_password import change_password
-from shared.access.confirm import confirm_by_code, confirm_by_password, require_one_factor
+from shared.access.confirm import (
+    confirm_by_code,
+    confirm_by_passkey,
+    confirm_by_password,
+    require_one_factor,
+)
 from shared.access.context import identify
 from shared.access.endings import Event, end_access
 from shared.access.invitations import find_invitation, is_for, join
@@ -44,7 +49,7 @@ from shared.channels.limits import limit_to
 from shared.core.errors import AppError, FieldProblem, InvalidInput, Unauthenticated
 from shared.core.ids import ApiKeyId, DeviceId, FactorId, LoginId, SessionId, UserId
 from shared.core.page import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
-from shared.identity import devices, session_queries, sessions
+from shared.identity import devices, passkeys, session_queries, sessions
 from shared.identity import queries as identity
 from shared.identity.device_queries import LIST_REMEMBERED
 from shared.identity.errors import (
@@ -97,6 +102,9 @@ from shared.identity.schemas import (
     MailRequest,
     MailRequested,
     OfferedLogin,
+    PasskeyFinish,
+    PasskeyLogin,
+    PasskeyOptions,
     PasswordChange,
     PasswordChanged,
     PasswordReset,
@@ -116,7 +124,13 @@ from shared.identity.schemas import (
     SessionOut,
     SessionsEnded,
 )
-from shared.identity.second_factor import TypedCode, pass_second_factor
+from shared.identity.second_factor import (
+    TypedCode,
+    options_for_second_factor,
+    pass_by_passkey,
+    pass_second_factor,
+    sign_in_by_passkey,
+)
 from shared.identity.tokens import read_expired_access_token
 from shared.identity.unsubscribe import kind_of, unsubscribe
 from shared.identity.user_agents import device_name
@@ -411,19 +425,57 @@ def login(body: Login, response: Response, request: Request, session: Autocommit
 def pass_factor(
     body: SecondFactor, response: Response, request: Request, session: Autocommit
 ) -> LoggedIn:
-    """Finish signing in with a second factor: a code of an authenticator app, or a recovery code.
+    """Finish signing in with a second factor: a code of an authenticator app, a recovery code, or a passkey.
 
     It must be the browser in which the sign-in began. After five wrong codes, or five minutes, the sign-in begins again. Wrong
     codes are counted per person, wherever they are entered; after some, the answer is 429 until a pause is over.
     """
     secret = cookies.read(request, cookies.SECOND_FACTOR)
-    typed = _typed(body.code, body.recovery_code)
+    typed = None
+    if body.passkey is None:
+        typed = _typed(body.code, body.recovery_code)
     if not secret:
         raise SecondFactorOver
-    user_id, tokens = pass_second_factor(
-        session, secret, typed, _browser(request), remember=body.remember
-    )
+    browser, remember = _browser(request), body.remember
+    if typed is not None:
+        user_id, tokens = pass_second_factor(session, secret, typed, browser, remember=remember)
+    else:
+        credential = body.passkey or {}
+        user_id, tokens = pass_by_passkey(secret, credential, browser, remember=remember)
     cookies.clear(response, cookies.SECOND_FACTOR)
+    return _logged_in(request, response, session, user_id, tokens)
+
+
+@auth.post("/mfa/options", operation_id="startSecondFactor", responses=refusals(401))
+def get_factor_options(request: Request, session: Autocommit) -> PasskeyOptions:
+    """Return what the browser needs to prove the second factor with a passkey, once, within five minutes."""
+    secret = cookies.read(request, cookies.SECOND_FACTOR)
+    if not secret:
+        raise SecondFactorOver
+    return PasskeyOptions(options=options_for_second_factor(session, secret))
+
+
+@auth.post("/passkey/options", operation_id="startPasskeyLogin")
+def get_passkey_options(response: Response, session: Autocommit) -> PasskeyOptions:
+    """Start signing in with a passkey, without an address. A cookie binds it to this browser for five minutes."""
+    options, challenge = passkeys.options_to_prove(session, None)
+    cookies.set_passkey(response, challenge)
+    return PasskeyOptions(options=options)
+
+
+@auth.post(
+    "/passkey",
+    operation_id="finishPasskeyLogin",
+    response_model_exclude_none=True,
+    responses=refusals(401),
+)
+def log_in_by_passkey(
+    body: PasskeyLogin, response: Response, request: Request, session: Autocommit
+) -> LoggedIn:
+    """Sign in with a passkey. Its owner has unlocked it, so no second factor is asked for."""
+    kept = cookies.read(request, cookies.PASSKEY)
+    cookies.clear(response, cookies.PASSKEY)
+    user_id, tokens = sign_in_by_passkey(body.passkey, kept, _browser(request))
     return _logged_in(request, response, session, user_id, tokens)
 
 
@@ -767,7 +819,9 @@ def confirm_identity(
         )
         cookies.set_login_state(response, started.state, ANSWER_LIFE)
         return IdentityConfirmed(url=started.url)
-    if body.code is not None or body.recovery_code is not None:
+    if body.passkey is not None:
+        tokens = confirm_by_passkey(member, body.passkey, _browser(request))
+    elif body.code is not None or body.recovery_code is not None:
         typed = _typed(body.code, body.recovery_code)
         tokens = confirm_by_code(member, typed, _browser(request))
     elif body.password is not None:
@@ -878,6 +932,35 @@ def delete_factor(factor_id: FactorId, member: Acting, session: Writing) -> Fact
     """
     left, ended = second_factors.remove(session, member, factor_id)
     return FactorRemoved(id=factor_id, left=left, ended=ended.sessions)
+
+
+@user.post("/passkeys", operation_id="startPasskey", status_code=201)
+def begin_passkey(member: Acting, session: Autocommit) -> PasskeyOptions:
+    """Start adding a passkey: returns what the browser needs to make one, once, within five minutes."""
+    email = identity.FIND_PASSWORD.one(session, member.person_id).email
+    return PasskeyOptions(options=passkeys.options_to_add(session, member.person_id, email=email))
+
+
+@user.post("/passkeys/finish", operation_id="finishPasskey", status_code=201)
+def finish_passkey(
+    body: PasskeyFinish, response: Response, request: Request, member: Acting
+) -> FactorFinished:
+    """Add a passkey that the browser has made. It is a second factor, and signs its owner in without an address.
+
+    The user's other sessions end, and the user is emailed. With the first factor come ten recovery codes, which only this answer
+    shows.
+    """
+    factor_id, added = second_factors.add_passkey(
+        member, body.passkey, body.name, _browser(request)
+    )
+    cookies.set_session(response, added.tokens)
+    return FactorFinished(id=factor_id, recovery_codes=added.codes, ended=added.ended.sessions)
+
+
+@user.post("/confirm/options", operation_id="startPasskeyConfirmation")
+def get_confirmation_options(member: Acting, session: Autocommit) -> PasskeyOptions:
+    """Return what the browser needs to confirm with a passkey that it is you."""
+    return PasskeyOptions(options=passkeys.options_to_prove(session, member.person_id)[0])
 
 
 @user.post("/recovery-codes", operation_id="replaceRecoveryCodes", status_code=201)

@@ -6,7 +6,8 @@ from shared.db.session import read_only
 from shared.identity.errors import SessionOver
 from shared.identity.logins import methods_of
 from shared.identity.models import Method
-from shared.identity.second_factor import TypedCode, prove_again
+from shared.identity.passkeys import Credential
+from shared.identity.second_factor import TypedCode, prove_again, prove_by_passkey
 from shared.identity.sessions import (
     Browser,
     Evidence,
@@ -51,6 +52,21 @@ def confirm_by_code(member: ActingMember, typed: TypedCode, browser: Browser) ->
         if not member.proof.factors:
             raise FreshLoginNeeded(methods_of(session, member.person_id, ()))
         evidence = prove_again(session, member.person_id, typed, browser)
+        return confirm_session(session, member.person_id, member.session_id, evidence, browser)
+
+
+def confirm_by_passkey(
+    member: ActingMember, credential: Credential, browser: Browser
+) -> SessionTokens:
+    """Confirm a person's identity by one of their passkeys.
+
+    Raises:
+        PasskeyRefused: the passkey proves nothing.
+    """
+    if member.session_id is None:
+        raise SessionOver
+    evidence = prove_by_passkey(member.person_id, credential)
+    with read_only() as session:
         return confirm_session(session, member.person_id, member.session_id, evidence, browser)
 
 

@@ -3,7 +3,9 @@
 A factor that is added or removed ends the person's other sessions and forgets the devices that need none.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy.orm import Session
 
@@ -15,13 +17,14 @@ from shared.audit.record import record
 from shared.core.formats.email import Letter
 from shared.core.ids import DeviceId, FactorId, UserId
 from shared.db.session import read_only, run
-from shared.identity import factors, letters
+from shared.identity import factors, letters, passkeys
 from shared.identity import queries as identity
 from shared.identity.device_queries import FORGET_DEVICE
 from shared.identity.errors import NoSuchDevice, SessionOver
 from shared.identity.factors import NewTotp
 from shared.identity.mails import queue_letter
 from shared.identity.models import FactorKind, Method
+from shared.identity.passkeys import Credential
 from shared.identity.sessions import Browser, Evidence, SessionTokens, confirm_session
 from shared.identity.totp import new_totp_secret
 
@@ -67,26 +70,55 @@ def finish_app(
         WrongCode: the code is wrong.
         SessionOver: the session has ended.
     """
+    user_id = member.person_id
+    with read_only() as session:
+        secret = factors.find_pending_secret(session, user_id, factor_id)
+    confirm = partial(
+        factors.confirm_totp, user_id=user_id, factor_id=factor_id, secret=secret, code=code
+    )
+    return _add(member, factor_id, FactorKind.TOTP, confirm, browser)
+
+
+def add_passkey(
+    member: ActingMember, credential: Credential, name: str, browser: Browser
+) -> tuple[FactorId, AddedFactor]:
+    """Add a passkey that an authenticator has made, and return its id. It proves the second factor of this session too.
+
+    Raises:
+        PasskeyRefused: the answer proves nothing, or the passkey is known already.
+        TooManyFactors: the person has as many as there may be.
+        SessionOver: the session has ended.
+    """
+    new = passkeys.verify_new(member.person_id, credential)
+    store = partial(passkeys.add_passkey, user_id=member.person_id, new=new, name=name)
+    return new.id, _add(member, new.id, FactorKind.PASSKEY, store, browser)
+
+
+def _add(
+    member: ActingMember,
+    factor_id: FactorId,
+    kind: FactorKind,
+    store: Callable[[Session], list[str]],
+    browser: Browser,
+) -> AddedFactor:
+    """Add a factor by `store`, which returns the recovery codes, and end what ends with it."""
     if member.session_id is None or member.proof is None:
         raise SessionOver
     user_id, session_id = member.person_id, member.session_id
-    evidence = Evidence({*member.proof.methods, Method.TOTP})
-    with read_only() as session:
-        secret = factors.find_pending_secret(session, user_id, factor_id)
+    evidence = Evidence({*member.proof.methods, Method(kind.value)})
 
-    def finish(session: Session) -> AddedFactor:
+    def add(session: Session) -> AddedFactor:
         # The user's row first, as in whatever else ends access.
         identity.LOCK_USER.find(session, user_id)
-        codes = factors.confirm_totp(session, user_id, factor_id, secret=secret, code=code)
+        codes = store(session)
         event = Event.CREDENTIAL_CHANGED
         ended = end_access(session, event, user_id, own_session=session_id)
         tokens = confirm_session(session, user_id, session_id, evidence, browser)
-        after = {"kind": FactorKind.TOTP}
-        record(session, person_of(member), Action.FACTOR_ADDED, factor_id, after=after)
-        _tell(session, user_id, letters.factor_changed(_NAMES[FactorKind.TOTP], added=True))
+        record(session, person_of(member), Action.FACTOR_ADDED, factor_id, after={"kind": kind})
+        _tell(session, user_id, letters.factor_changed(_NAMES[kind], added=True))
         return AddedFactor(codes, ended, tokens)
 
-    return run(finish)
+    return run(add)
 
 
 def remove(session: Session, member: ActingMember, factor_id: FactorId) -> tuple[int, Ended]:

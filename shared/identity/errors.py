@@ -321,6 +321,14 @@ class SecondFactorOver(Unauthenticated):
         )
 
 
+class PasskeyRefused(InvalidInput):
+    """The answer of a passkey proves nothing; the log says why."""
+
+    def __init__(self) -> None:
+        words = "This passkey could not be verified. Try again, or use another way."
+        super().__init__(words, problems=[FieldProblem("passkey", "passkey_refused", words)])
+
+
 class NoSuchDevice(NotFound):
     """The person has no such device that is remembered."""
 

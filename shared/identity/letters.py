@@ -181,6 +181,17 @@ def codes_guessed() -> Letter:
     )
 
 
+def passkey_copied() -> Letter:
+    """Warn a user that the counter of one of their passkeys went back."""
+    return Letter(
+        "A passkey of your account may have been copied",
+        [
+            "Somebody used one of your passkeys with a counter that went back, as that of a copy does. It was refused.",
+            "If you have only one device with this passkey, remove it from your account and add a new one.",
+        ],
+    )
+
+
 def recovery(code: str) -> Letter:
     """Let a user start the recovery of an account whose second factor is lost."""
     return Letter(

@@ -56,6 +56,7 @@ class ChallengeKind(StrEnum):
     SECOND_FACTOR = "second_factor"
     RECOVERY = "recovery"
     STOP_RECOVERY = "stop_recovery"
+    PASSKEY = "passkey"
 
 
 class MailedCodePurpose(StrEnum):
@@ -197,11 +198,16 @@ SECOND_FACTORS = frozenset({Method.TOTP, Method.PASSKEY, Method.RECOVERY_CODE})
 class Factor(Timestamps, Base):
     """A second factor of a user. It counts from `confirmed_at` on, when the user has proven that it works.
 
-    `secret` is that of an authenticator app; `last_step` is the last of its steps that was used, so that a code works once.
+    `secret` is that of an authenticator app; `last_step` is the last of its steps that was used, so that a code works once. A passkey
+    has the id and the public key of its credential, the counter of its authenticator (0 for one that is synced), and how the browser
+    reaches it.
     """
 
     __tablename__ = "factors"
-    __table_args__ = (Index("ix_factors_user_id", "user_id"),)
+    __table_args__ = (
+        Index("ix_factors_user_id", "user_id"),
+        Index("uq_factors_credential_id", "credential_id", unique=True),
+    )
 
     id: Mapped[FactorId] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
@@ -209,6 +215,10 @@ class Factor(Timestamps, Base):
     name: Mapped[str]
     secret: Mapped[bytes | None] = mapped_column(Sealed(Purpose.FACTOR))
     last_step: Mapped[int | None] = mapped_column(BigInteger)
+    credential_id: Mapped[bytes | None] = mapped_column(LargeBinary)
+    public_key: Mapped[bytes | None] = mapped_column(LargeBinary)
+    sign_count: Mapped[int | None] = mapped_column(BigInteger)
+    transports: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     confirmed_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
 

@@ -1,6 +1,6 @@
 """Request and response schemas of accounts."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, EmailStr, Field
 
@@ -113,11 +113,43 @@ AppCode = Annotated[
 ]
 
 
+PasskeyAnswer = Annotated[
+    dict[str, Any],
+    Field(
+        max_length=20,
+        description="What the browser returned, as `PublicKeyCredential.toJSON()` writes it.",
+        examples=[
+            {"id": "eiyG2faI2xi8", "rawId": "eiyG2faI2xi8", "type": "public-key", "response": {}}
+        ],
+    ),
+]
+
+
+class PasskeyOptions(WireModel):
+    """What `PublicKeyCredential.parseCreationOptionsFromJSON` or `parseRequestOptionsFromJSON` takes."""
+
+    options: dict[str, Any] = Field(
+        examples=[{"challenge": "wvhbvWMV5Jsl", "rpId": "roost.example.com"}]
+    )
+
+
+class PasskeyFinish(RequestModel):
+    passkey: PasskeyAnswer
+    name: VisibleName = Field(
+        default="Passkey", min_length=1, max_length=100, examples=["Ada's laptop"]
+    )
+
+
+class PasskeyLogin(RequestModel):
+    passkey: PasskeyAnswer
+
+
 class SecondFactor(RequestModel):
-    """Exactly one of the codes. `remember`: sign-ins from this browser need no second factor for 30 days."""
+    """Exactly one of the codes, or a passkey. `remember`: sign-ins from this browser need no second factor for 30 days."""
 
     code: AppCode | None = None
     recovery_code: RecoveryCode | None = None
+    passkey: PasskeyAnswer | None = None
     remember: bool = False
 
 
@@ -419,10 +451,11 @@ class SessionsEnded(WireModel):
 
 
 class IdentityConfirmation(RequestModel):
-    """A password, the provider of one of the account's logins, or a code of a second factor."""
+    """A password, the provider of one of the account's logins, or a second factor: a code or a passkey."""
 
     code: AppCode | None = None
     recovery_code: RecoveryCode | None = None
+    passkey: PasskeyAnswer | None = None
     password: AnyPassword | None = None
     provider: ExternalProvider | None = None
     public_key: str = Field(default="", max_length=200, description="The address of a wallet.")

@@ -3,11 +3,13 @@
     opened = pass_second_factor(session, secret, TypedCode(Method.TOTP, "123456"), browser, remember=False)
     proven = prove_again(session, user_id, TypedCode(Method.RECOVERY_CODE, "7K3M-..."), browser)
 
-Both run in autocommit, because wrong codes must stay counted although the request is refused.
+Passkeys prove the same without a code. All run in autocommit, because wrong codes must stay counted although the request is refused.
 """
 
+import hmac
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -15,24 +17,35 @@ from shared.aws.keys import open_sealed
 from shared.core.crypto import Purpose, hash_secret
 from shared.core.ids import UserId
 from shared.core.log import log
-from shared.identity import devices, letters, recovery_codes, totp
+from shared.db.session import read_only
+from shared.identity import devices, letters, passkeys, recovery_codes, totp
+from shared.identity.challenges import find_challenge
 from shared.identity.code_queries import (
     COUNT_CODE,
     COUNT_LOGIN_CODE,
     FORGIVE_CODE,
     CountedLoginCode,
 )
-from shared.identity.errors import CodesPaused, SecondFactorOver, SessionOver, WrongCode
+from shared.identity.errors import (
+    CodesPaused,
+    PasskeyRefused,
+    SecondFactorOver,
+    SessionOver,
+    WrongCode,
+)
 from shared.identity.factors import PROOFS
 from shared.identity.mails import queue_letter, queue_letter_of_refusal
-from shared.identity.models import Method
+from shared.identity.models import ChallengeKind, Method
+from shared.identity.passkeys import Credential
 from shared.identity.recovery_queries import STOP_RECOVERY_OF
 from shared.identity.sessions import (
     Browser,
     Evidence,
+    FactorNeeded,
     SessionTokens,
     UsedFactor,
     open_proven_session,
+    open_session,
 )
 
 WARNED_AFTER = 10
@@ -76,6 +89,78 @@ def pass_second_factor(
         _note_wrong(counted.user_id, counted.email, counted.guesses)
         raise WrongCode
     return counted.user_id, tokens
+
+
+def options_for_second_factor(session: Session, secret: str) -> dict[str, Any]:
+    """Return what the browser needs to prove the second factor of a sign-in with a passkey.
+
+    Raises:
+        SecondFactorOver: nothing waits in this browser, or it took too long.
+    """
+    return passkeys.options_to_prove(session, _waiting(session, secret)[0])[0]
+
+
+def pass_by_passkey(
+    secret: str, credential: Credential, browser: Browser, *, remember: bool
+) -> tuple[UserId, SessionTokens]:
+    """Open the session that waits for a second factor, with a passkey, and return whose it is.
+
+    Raises:
+        SecondFactorOver: nothing waits in this browser, or it took too long.
+        PasskeyRefused: the passkey proves nothing.
+    """
+    with read_only() as session:
+        user_id, methods = _waiting(session, secret)
+    proven = passkeys.verify(credential, user_id)
+    factor = UsedFactor(Method.PASSKEY, factor_id=proven.factor_id, sign_count=proven.sign_count)
+    evidence = Evidence({*methods, Method.PASSKEY})
+    with read_only() as session:
+        tokens = open_proven_session(
+            session, user_id, secret, factor, evidence, browser, remember=remember
+        )
+    if tokens is None:
+        raise SecondFactorOver
+    return user_id, tokens
+
+
+def sign_in_by_passkey(
+    credential: Credential, kept_challenge: str | None, browser: Browser
+) -> tuple[UserId, SessionTokens]:
+    """Sign in with a passkey that the person chose, without an address. `kept_challenge` is the one in the browser's cookie.
+
+    Raises:
+        PasskeyRefused: the challenge is not this browser's, or the passkey proves nothing.
+    """
+    challenge = passkeys.challenge_of(credential)
+    if not kept_challenge or not hmac.compare_digest(challenge.encode(), kept_challenge.encode()):
+        raise PasskeyRefused
+    proven = passkeys.verify(credential, None)
+    with read_only() as session:
+        passkeys.use_passkey(session, proven)
+        opened = open_session(session, proven.user_id, Evidence({Method.PASSKEY}), browser)
+    if isinstance(opened, FactorNeeded):
+        raise PasskeyRefused
+    return proven.user_id, opened
+
+
+def prove_by_passkey(user_id: UserId, credential: Credential) -> Evidence:
+    """Prove a second factor of a signed-in person with a passkey.
+
+    Raises:
+        PasskeyRefused: the passkey proves nothing.
+    """
+    proven = passkeys.verify(credential, user_id)
+    with read_only() as session:
+        passkeys.use_passkey(session, proven)
+        STOP_RECOVERY_OF.run(session, user_id)
+    return Evidence({Method.PASSKEY})
+
+
+def _waiting(session: Session, secret: str) -> tuple[UserId, set[Method]]:
+    waiting = find_challenge(session, ChallengeKind.SECOND_FACTOR, secret)
+    if waiting is None or waiting.user_id is None:
+        raise SecondFactorOver
+    return waiting.user_id, set(map(Method, waiting.remember["methods"]))
 
 
 def prove_again(session: Session, user_id: UserId, typed: TypedCode, browser: Browser) -> Evidence:

@@ -147,7 +147,7 @@ in is without the second factor.
 
 
 class NewProvenSession(NamedTuple):
-    """`factor_id` and `step` are those of an app's code, `code_hash` that of a recovery code; the others are null.
+    """What proves the factor: the others of `step`, `sign_count` (of a passkey) and `code_hash` (of a recovery code) are null.
 
     `remember_seconds`: how long the device is remembered; null: not longer than it is already. `own_key` is that of the guess.
     """
@@ -156,6 +156,7 @@ class NewProvenSession(NamedTuple):
     challenge_hash: bytes
     factor_id: FactorId | None
     step: int | None
+    sign_count: int | None
     code_hash: bytes | None
     own_key: str
     remember_seconds: float | None
@@ -194,13 +195,22 @@ OPEN_PROVEN_SESSION = Statement(
             where factors.user_id = person.id and factors.id = cast(:factor_id as uuid) and factors.confirmed_at is not null
                 and coalesce(factors.last_step, -1) < cast(:step as bigint)
             returning factors.user_id
+        ), signed as (
+            update factors set sign_count = cast(:sign_count as bigint), last_used_at = now(), updated_at = now() from person
+            where factors.user_id = person.id and factors.id = cast(:factor_id as uuid) and factors.kind = 'passkey'
+                and factors.confirmed_at is not null
+                and (
+                    coalesce(factors.sign_count, 0) < cast(:sign_count as bigint)
+                    or (coalesce(factors.sign_count, 0) = 0 and cast(:sign_count as bigint) = 0)
+                )
+            returning factors.user_id
         ), recovered as (
             update recovery_codes set used_at = now() from person
             where recovery_codes.user_id = person.id and recovery_codes.code_hash = cast(:code_hash as bytea)
                 and recovery_codes.used_at is null
             returning recovery_codes.user_id
         ), proven as (
-            select user_id from stepped union all select user_id from recovered
+            select user_id from stepped union all select user_id from signed union all select user_id from recovered
         ), used as (
             update challenges set used_at = now() from proven
             where challenges.hash = :challenge_hash and challenges.kind = {second_factor}

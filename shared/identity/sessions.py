@@ -92,15 +92,16 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class UsedFactor:
-    """What proves a second factor at sign-in: the step of an app, or the hash of a recovery code.
+    """What proves a second factor at sign-in: the step of an app, the counter of a passkey, or the hash of a recovery code.
 
-    `own_key` is the one under which the guess was counted.
+    `own_key` is the one under which the guess was counted; a passkey is not guessed.
     """
 
     method: Method
-    own_key: str
+    own_key: str = ""
     factor_id: FactorId | None = None
     step: int | None = None
+    sign_count: int | None = None
     code_hash: bytes | None = field(default=None, repr=False)
 
 
@@ -187,6 +188,7 @@ def open_proven_session(
         challenge_hash=hash_secret(secret),
         factor_id=factor.factor_id,
         step=factor.step,
+        sign_count=factor.sign_count,
         code_hash=factor.code_hash,
         own_key=factor.own_key,
         remember_seconds=REMEMBERED.total_seconds() if remember else None,

@@ -20,12 +20,22 @@ from shared.identity.sessions import FACTOR_LIFE, SessionTokens
 ACCESS, RENEW, ORGANIZATION, IMPERSONATE = "auth", "renew", "showorg", "impersonate"
 CONNECTING = "connecting"
 """Identifies a browser that returns from a platform as the one that started connecting."""
-LOGIN_STATE, LINKING, SECOND_FACTOR = "oauth_state", "linking", "mfa"
+LOGIN_STATE, LINKING, SECOND_FACTOR, PASSKEY = "oauth_state", "linking", "mfa", "passkey"
 """What this browser is in the middle of: a login at a provider or the registration after it; a login that waits for its owner; a
-sign-in that waits for a second factor."""
+sign-in that waits for a second factor, or for a passkey."""
 DEVICE = "device"
 """Recognizes a browser that has signed in before. It lets nobody in, and stays when its user signs out."""
-NAMES = (ACCESS, RENEW, ORGANIZATION, IMPERSONATE, CONNECTING, LOGIN_STATE, LINKING, SECOND_FACTOR)
+NAMES = (
+    ACCESS,
+    RENEW,
+    ORGANIZATION,
+    IMPERSONATE,
+    CONNECTING,
+    LOGIN_STATE,
+    LINKING,
+    SECOND_FACTOR,
+    PASSKEY,
+)
 PLAIN_RENEW_ENDS = datetime(2026, 12, 31, tzinfo=UTC)
 """Until this time, a `renew` cookie without a prefix is exchanged: 30 days after the prefix was introduced."""
 _RENEW_PATH = "/auth"  # sent only to the route that uses it; a prefixed name must have the path /
@@ -125,6 +135,11 @@ def set_linking(response: Response, secret: str, life: timedelta) -> None:
 def set_second_factor(response: Response, secret: str) -> None:
     """Bind a sign-in that waits for a second factor to this browser."""
     _set(response, SECOND_FACTOR, secret, FACTOR_LIFE)
+
+
+def set_passkey(response: Response, challenge: str) -> None:
+    """Bind a sign-in with a passkey to this browser."""
+    _set(response, PASSKEY, challenge, FACTOR_LIFE)
 
 
 def clear(response: Response, name: str) -> None:

@@ -28,6 +28,9 @@ LEAST = {
         POST /auth/login
         GET /auth/login
         POST /auth/mfa
+        POST /auth/mfa/options
+        POST /auth/passkey/options
+        POST /auth/passkey
         POST /auth/recovery
         GET /auth/recover
         POST /auth/recover
@@ -88,6 +91,9 @@ LEAST = {
         POST /user/factors/{factor_id}/confirm
         DELETE /user/factors/{factor_id}
         POST /user/recovery-codes
+        POST /user/passkeys
+        POST /user/passkeys/finish
+        POST /user/confirm/options
         GET /user/devices
         DELETE /user/devices/{device_id}
         GET /user/recovery
@@ -285,6 +291,9 @@ PERSONS_ALONE = """
     POST /user/factors/{factor_id}/confirm
     DELETE /user/factors/{factor_id}
     POST /user/recovery-codes
+    POST /user/passkeys
+    POST /user/passkeys/finish
+    POST /user/confirm/options
     GET /user/devices
     DELETE /user/devices/{device_id}
     GET /user/recovery
@@ -495,6 +504,9 @@ BY_COOKIE = """
     POST /auth/activate
     POST /auth/login
     POST /auth/mfa
+    POST /auth/mfa/options
+    POST /auth/passkey/options
+    POST /auth/passkey
     POST /auth/recover
     POST /auth/stop-recovery
     GET /auth/oauth/{provider}
@@ -530,6 +542,9 @@ PERSONAL = """
     POST /user/factors/{factor_id}/confirm
     DELETE /user/factors/{factor_id}
     POST /user/recovery-codes
+    POST /user/passkeys
+    POST /user/passkeys/finish
+    POST /user/confirm/options
     GET /user/devices
     DELETE /user/devices/{device_id}
     GET /user/recovery
@@ -561,6 +576,9 @@ SELF_ONLY = """
     POST /user/factors/{factor_id}/confirm
     DELETE /user/factors/{factor_id}
     POST /user/recovery-codes
+    POST /user/passkeys
+    POST /user/passkeys/finish
+    POST /user/confirm/options
     DELETE /user/devices/{device_id}
     PUT /settings/security
     POST /settings/recoveries/{recovery_id}/stop
@@ -605,6 +623,8 @@ FRESH = """
     POST /user/factors/{factor_id}/confirm
     DELETE /user/factors/{factor_id}
     POST /user/recovery-codes
+    POST /user/passkeys
+    POST /user/passkeys/finish
     PUT /settings/security
     POST /settings/recoveries/{recovery_id}/stop
     POST /settings/recoveries/{recovery_id}/agree
