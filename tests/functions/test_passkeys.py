@@ -57,7 +57,7 @@ class Key:
     def make(self, options: dict[str, Any], **flags: bool) -> dict[str, Any]:
         asked = {**options, "origin": self.origin}
         made: dict[str, Any] = self.device.credential_create(asked, atteStmtFmt="none", **flags)
-        made["response"]["transports"] = ["internal", "hybrid", "\0"]
+        made["response"]["transports"] = ["internal", "hybrid", "pigeon"]
         return made
 
     def sign(self, options: dict[str, Any], **flags: bool) -> dict[str, Any]:
