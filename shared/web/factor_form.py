@@ -6,12 +6,35 @@ FACTOR_FORM = """
 <label>Code<input name="code" autocomplete="one-time-code" maxlength="40" required></label>
 <label><input name="remember" type="checkbox"> Do not ask in this browser for 30 days</label>
 <button>Sign in</button>
+<button type="button" class="second" id="passkey">Use a passkey</button>
 </form>
 """
 FACTOR_SCRIPT = """
 const factor = document.getElementById("factor");
+async function send(path, body) {
+  const answer = await fetch(path, {
+    method: "POST", headers: {"content-type": "application/json"}, body: JSON.stringify(body),
+  });
+  const read = await answer.json();
+  if (!answer.ok) throw new Error(read.errors ? read.errors[0].message : read.detail);
+  return read;
+}
+async function usePasskey(asks, proves, more, done) {
+  try {
+    const {options} = await send(asks, {});
+    const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(options);
+    const signed = await navigator.credentials.get({publicKey});
+    await send(proves, {passkey: signed.toJSON(), ...more()});
+    done();
+  } catch (error) {
+    document.getElementById("said").textContent = error.message;
+  }
+}
 function askFactor(done) {
   factor.hidden = false;
+  const remember = () => ({remember: factor.elements.remember.checked});
+  document.getElementById("passkey").addEventListener(
+    "click", () => usePasskey("/auth/mfa/options", "/auth/mfa", remember, done));
   factor.addEventListener("submit", async (event) => {
     event.preventDefault();
     const typed = factor.elements.code.value.replace(/\\s/g, "");

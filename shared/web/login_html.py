@@ -24,6 +24,7 @@ _OWN_FORM = """
 <button>Sign in</button>
 </form>
 """
+_PASSKEY = '<button class="second" id="sign-in-passkey">Sign in with a passkey</button>'
 _PROVIDER = '<button class="second" data-provider="{provider}">Sign in with {name}</button>'
 _END = """
 <noscript><p>This page needs JavaScript.</p></noscript>
@@ -47,6 +48,9 @@ if (form) form.addEventListener("submit", async (event) => {
   form.remove();
   askFactor(() => { location = returnTo; });
 });
+const signIn = document.getElementById("sign-in-passkey");
+if (signIn) signIn.addEventListener(
+  "click", () => usePasskey("/auth/passkey/options", "/auth/passkey", () => ({}), () => { location = returnTo; }));
 for (const button of document.querySelectorAll("button[data-provider]")) {
   button.addEventListener("click", async () => {
     const query = new URLSearchParams({returnTo});
@@ -186,7 +190,7 @@ def login_page(offered: Sequence[Offered], return_to: str) -> HTMLResponse:
     """Make the sign-in page. `return_to` is the path to go to afterwards."""
     return html_response(
         "Sign in",
-        f"{_OWN_FORM}{factor_form(hidden=True)}{_buttons(offered)}{_end(return_to)}",
+        f"{_OWN_FORM}{_PASSKEY}{factor_form(hidden=True)}{_buttons(offered)}{_end(return_to)}",
         script=_SIGN_IN,
     )
 
