@@ -441,7 +441,7 @@ def pass_factor(
         user_id, tokens = pass_second_factor(session, secret, typed, browser, remember=remember)
     else:
         credential = body.passkey or {}
-        user_id, tokens = pass_by_passkey(secret, credential, browser, remember=remember)
+        user_id, tokens = pass_by_passkey(session, secret, credential, browser, remember=remember)
     cookies.clear(response, cookies.SECOND_FACTOR)
     return _logged_in(request, response, session, user_id, tokens)
 
@@ -475,7 +475,7 @@ def log_in_by_passkey(
     """Sign in with a passkey. Its owner has unlocked it, so no second factor is asked for."""
     kept = cookies.read(request, cookies.PASSKEY)
     cookies.clear(response, cookies.PASSKEY)
-    user_id, tokens = sign_in_by_passkey(body.passkey, kept, _browser(request))
+    user_id, tokens = sign_in_by_passkey(session, body.passkey, kept, _browser(request))
     return _logged_in(request, response, session, user_id, tokens)
 
 

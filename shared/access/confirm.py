@@ -65,8 +65,8 @@ def confirm_by_passkey(
     """
     if member.session_id is None:
         raise SessionOver
-    evidence = prove_by_passkey(member.person_id, credential)
     with read_only() as session:
+        evidence = prove_by_passkey(session, member.person_id, credential)
         return confirm_session(session, member.person_id, member.session_id, evidence, browser)
 
 

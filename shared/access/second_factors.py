@@ -89,7 +89,8 @@ def add_passkey(
         TooManyFactors: the person has as many as there may be.
         SessionOver: the session has ended.
     """
-    new = passkeys.verify_new(member.person_id, credential)
+    with read_only() as session:
+        new = passkeys.verify_new(session, member.person_id, credential)
     store = partial(passkeys.add_passkey, user_id=member.person_id, new=new, name=name)
     return new.id, _add(member, new.id, FactorKind.PASSKEY, store, browser)
 

@@ -1,11 +1,13 @@
 """Passkeys (WebAuthn): adds them, and verifies what an authenticator has signed.
 
     wanted = options_to_add(session, user_id, email=...)        the browser calls `navigator.credentials.create` with them
-    added = add_passkey(user_id, credential, name=...)
+    new = verify_new(session, user_id, credential)
+    codes = add_passkey(session, user_id, new, name=...)
     wanted = options_to_prove(session, user_id)                 without a user, the person chooses a passkey: a login without an address
-    proven = verify(credential, user_id)
+    proven = verify(session, user_id, credential)
 
-A challenge is a row of `challenges`, so it works once. The relying party is the host of `PUBLIC_URL`; its origins are `PUBLIC_URL` and
+A challenge is a row of `challenges`, so it works once; verifying runs in autocommit, so that one whose answer is refused is used up
+too. The relying party is the host of `PUBLIC_URL`; its origins are `PUBLIC_URL` and
 `CORS_ORIGINS`. The library takes a tenth of a second to import, so only what needs it does.
 """
 
@@ -22,7 +24,6 @@ from sqlalchemy.orm import Session
 from shared.core.config import settings
 from shared.core.ids import FactorId, UserId, new_id
 from shared.core.log import log
-from shared.db.session import read_only
 from shared.identity import letters, recovery_codes
 from shared.identity.challenges import add_challenge, use_challenge
 from shared.identity.errors import PasskeyRefused, TooManyFactors
@@ -96,7 +97,7 @@ def options_to_add(session: Session, user_id: UserId, *, email: str) -> dict[str
     return _as_json(webauthn.options_to_json(wanted))
 
 
-def verify_new(user_id: UserId, credential: Credential) -> NewPasskey:
+def verify_new(session: Session, user_id: UserId, credential: Credential) -> NewPasskey:
     """Verify a passkey that an authenticator has made for a user. Its challenge is used up.
 
     Raises:
@@ -106,7 +107,7 @@ def verify_new(user_id: UserId, credential: Credential) -> NewPasskey:
     from webauthn.helpers.exceptions import WebAuthnException
 
     secret = challenge_of(credential)
-    _use(secret, user_id, adds=True)
+    _use(session, secret, user_id, adds=True)
     try:
         verified = webauthn.verify_registration_response(
             credential=dict(credential),
@@ -171,7 +172,7 @@ def options_to_prove(session: Session, user_id: UserId | None) -> tuple[dict[str
     return _as_json(webauthn.options_to_json(wanted)), secret
 
 
-def verify(credential: Credential, user_id: UserId | None) -> ProvenPasskey:
+def verify(session: Session, user_id: UserId | None, credential: Credential) -> ProvenPasskey:
     """Verify that an authenticator has signed a challenge, which is used up, with a passkey of the user it was made for.
 
     The user must have unlocked the authenticator, so a passkey alone proves two factors. `user_id` is None for a login without an
@@ -185,9 +186,8 @@ def verify(credential: Credential, user_id: UserId | None) -> ProvenPasskey:
     from webauthn.helpers.exceptions import WebAuthnException
 
     secret = challenge_of(credential)
-    _use(secret, user_id, adds=False)
-    with read_only() as session:
-        known = FIND_PASSKEY.find(session, _decoded(_text(credential, "rawId")))
+    _use(session, secret, user_id, adds=False)
+    known = FIND_PASSKEY.find(session, _decoded(_text(credential, "rawId")))
     if known is None or user_id not in {None, known.user_id}:
         raise PasskeyRefused
     try:
@@ -220,10 +220,8 @@ def use_passkey(session: Session, proven: ProvenPasskey) -> None:
         raise PasskeyRefused
 
 
-def _use(secret: str, user_id: UserId | None, *, adds: bool) -> None:
-    # In autocommit, so that a challenge whose answer is refused is used up too.
-    with read_only() as session:
-        used = use_challenge(session, ChallengeKind.PASSKEY, secret)
+def _use(session: Session, secret: str, user_id: UserId | None, *, adds: bool) -> None:
+    used = use_challenge(session, ChallengeKind.PASSKEY, secret)
     if used is None or used.user_id != user_id or bool(used.remember.get("adds")) is not adds:
         raise PasskeyRefused
 

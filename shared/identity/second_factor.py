@@ -17,7 +17,6 @@ from shared.aws.keys import open_sealed
 from shared.core.crypto import Purpose, hash_secret
 from shared.core.ids import UserId
 from shared.core.log import log
-from shared.db.session import read_only
 from shared.identity import devices, letters, passkeys, recovery_codes, totp
 from shared.identity.challenges import find_challenge
 from shared.identity.code_queries import (
@@ -101,7 +100,7 @@ def options_for_second_factor(session: Session, secret: str) -> dict[str, Any]:
 
 
 def pass_by_passkey(
-    secret: str, credential: Credential, browser: Browser, *, remember: bool
+    session: Session, secret: str, credential: Credential, browser: Browser, *, remember: bool
 ) -> tuple[UserId, SessionTokens]:
     """Open the session that waits for a second factor, with a passkey, and return whose it is.
 
@@ -109,22 +108,20 @@ def pass_by_passkey(
         SecondFactorOver: nothing waits in this browser, or it took too long.
         PasskeyRefused: the passkey proves nothing.
     """
-    with read_only() as session:
-        user_id, methods = _waiting(session, secret)
-    proven = passkeys.verify(credential, user_id)
+    user_id, methods = _waiting(session, secret)
+    proven = passkeys.verify(session, user_id, credential)
     factor = UsedFactor(Method.PASSKEY, factor_id=proven.factor_id, sign_count=proven.sign_count)
     evidence = Evidence({*methods, Method.PASSKEY})
-    with read_only() as session:
-        tokens = open_proven_session(
-            session, user_id, secret, factor, evidence, browser, remember=remember
-        )
+    tokens = open_proven_session(
+        session, user_id, secret, factor, evidence, browser, remember=remember
+    )
     if tokens is None:
         raise SecondFactorOver
     return user_id, tokens
 
 
 def sign_in_by_passkey(
-    credential: Credential, kept_challenge: str | None, browser: Browser
+    session: Session, credential: Credential, kept_challenge: str | None, browser: Browser
 ) -> tuple[UserId, SessionTokens]:
     """Sign in with a passkey that the person chose, without an address. `kept_challenge` is the one in the browser's cookie.
 
@@ -134,25 +131,23 @@ def sign_in_by_passkey(
     challenge = passkeys.challenge_of(credential)
     if not kept_challenge or not hmac.compare_digest(challenge.encode(), kept_challenge.encode()):
         raise PasskeyRefused
-    proven = passkeys.verify(credential, None)
-    with read_only() as session:
-        passkeys.use_passkey(session, proven)
-        opened = open_session(session, proven.user_id, Evidence({Method.PASSKEY}), browser)
+    proven = passkeys.verify(session, None, credential)
+    passkeys.use_passkey(session, proven)
+    opened = open_session(session, proven.user_id, Evidence({Method.PASSKEY}), browser)
     if isinstance(opened, FactorNeeded):
         raise PasskeyRefused
     return proven.user_id, opened
 
 
-def prove_by_passkey(user_id: UserId, credential: Credential) -> Evidence:
+def prove_by_passkey(session: Session, user_id: UserId, credential: Credential) -> Evidence:
     """Prove a second factor of a signed-in person with a passkey.
 
     Raises:
         PasskeyRefused: the passkey proves nothing.
     """
-    proven = passkeys.verify(credential, user_id)
-    with read_only() as session:
-        passkeys.use_passkey(session, proven)
-        STOP_RECOVERY_OF.run(session, user_id)
+    proven = passkeys.verify(session, user_id, credential)
+    passkeys.use_passkey(session, proven)
+    STOP_RECOVERY_OF.run(session, user_id)
     return Evidence({Method.PASSKEY})
 
 
