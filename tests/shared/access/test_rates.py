@@ -71,6 +71,7 @@ LIMITED = {
     Rate("keys", 30, TEN_MINUTES, Per.ORGANIZATION): """
         POST /user/api-key
         PUT /user/api-key/{key_id}
+        POST /user/api-key/rotate
         POST /user/api-key/{key_id}/rotate
         DELETE /user/api-key/{key_id}
     """,
@@ -129,6 +130,10 @@ LIMITED = {
         GET /device
     """,
     Rate("consent", 60, TEN_MINUTES, Per.ORGANIZATION): """
+        POST /user/oauth-app
+        PUT /user/oauth-app
+        DELETE /user/oauth-app
+        POST /user/oauth-app/rotate-secret
         POST /oauth/authorize
         POST /oauth/app
         PUT /oauth/app
