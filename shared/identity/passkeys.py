@@ -42,6 +42,9 @@ _NAME = "Roost"
 # Source: www.w3.org/TR/webauthn-3, section 5.8.4, read 2026-12-01.
 _TRANSPORTS = frozenset({"ble", "hybrid", "internal", "nfc", "smart-card", "usb"})
 
+# The library lets these through for text that is not ASCII, and for a key without one of its parts.
+_UNREADABLE = (ValueError, KeyError)
+
 Credential = Mapping[str, Any]
 """What a browser returns from `navigator.credentials`, as JSON."""
 
@@ -116,7 +119,7 @@ def verify_new(session: Session, user_id: UserId, credential: Credential) -> New
             expected_origin=_origins(),
             require_user_verification=True,
         )
-    except WebAuthnException as error:
+    except (WebAuthnException, *_UNREADABLE) as error:
         raise _refused(error) from error
     return NewPasskey(
         FactorId(new_id()),
@@ -200,7 +203,7 @@ def verify(session: Session, user_id: UserId | None, credential: Credential) -> 
             credential_current_sign_count=0,  # compared below, so that a copy is noticed
             require_user_verification=True,
         )
-    except WebAuthnException as error:
+    except (WebAuthnException, *_UNREADABLE) as error:
         raise _refused(error) from error
     counter = verified.new_sign_count
     if counter <= known.sign_count and (counter, known.sign_count) != (0, 0):

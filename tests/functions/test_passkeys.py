@@ -186,6 +186,13 @@ class TestLogin:
     def test_one_that_did_not_verify_its_user_is_refused(self, key: Key) -> None:
         assert refused(sign_in(key, uv=False))
 
+    @pytest.mark.parametrize("signature", ["é", "!", "", "AAAA"])
+    def test_answer_that_cannot_be_read_is_refused(self, key: Key, signature: str) -> None:
+        there = Gateway(app)
+        signed = key.sign(there.post("/auth/passkey/options").json["options"])
+        signed["response"]["signature"] = signature
+        assert refused(there.post("/auth/passkey", {"passkey": signed}))
+
     def test_unknown_one_is_refused(self, key: Key) -> None:
         assert refused(sign_in(Key()))
 
