@@ -18,14 +18,15 @@ from shared.access.confirm import (
     confirm_by_password,
     require_one_factor,
 )
-from shared.access.context import identify
+from shared.access.context import ActingMember, identify
+from shared.access.delete import bring_back, delete_account
 from shared.access.endings import Event, end_access
 from shared.access.invitations import find_invitation, is_for, join
 from shared.access.key_rights import check_rotation, check_scopes
 from shared.access.policy import Rule, Who
 from shared.access.register import activate, can_register, register
 from shared.access.register_login import register_with_login
-from shared.access.schemas import OwnSelf, own_self
+from shared.access.schemas import BroughtBack, DeletedOut, OwnSelf, own_self
 from shared.access.sign_in import (
     LINK_LIFE,
     REGISTRATION_LIFE,
@@ -189,6 +190,7 @@ from shared.web.login_html import (
     login_refused_page,
     recovery_page,
     register_page,
+    return_page,
     stop_recovery_page,
     undo_email_page,
 )
@@ -599,6 +601,22 @@ def undo_email(body: Activation, session: Writing) -> EmailRestored:
     )
 
 
+@auth.get("/return", response_class=HTMLResponse, responses=OF_A_LINK)
+def get_return_page(code: Mailed) -> HTMLResponse:
+    """Show the page where the emailed link restores a deleted account or organization. Opening it changes nothing."""
+    return return_page(code)
+
+
+@auth.post("/return", operation_id="restoreDeleted")
+def bring_back_deleted(body: Activation, session: Writing) -> BroughtBack:
+    """Restore a deleted account or organization with the emailed code. It signs nobody in.
+
+    The person's sessions, API keys, consents and device logins stay ended. An organization is as it was; posts that fell due
+    meanwhile have failed with `organization_deleted` and can be resent.
+    """
+    return BroughtBack(restored=bring_back(session, body.code).value)
+
+
 @user.get("/self")
 def get_self(member: Acting, profile: OwnProfile) -> OwnSelf:
     """Return the caller, their organization and their role."""
@@ -862,6 +880,23 @@ def change_email(body: EmailChange, member: Acting, session: Writing) -> EmailCh
     return EmailChangeRequested(changed=changed)
 
 
+@user.delete("/account", operation_id="deleteAccount")
+def delete_own_account(member: Acting, session: Writing, response: Response) -> DeletedOut:
+    """Delete the account, and the organizations in which the person is alone.
+
+    Every session, API key, consent and device login of the person ends at once. For 14 days an emailed link restores the
+    account; then everything is erased, and what the person made for other organizations stays there without a name. The only
+    owner of an organization that has other members must hand it over first (409 `others_need_an_owner`).
+    """
+    return _deleted(member, session, response)
+
+
+@user.post("/delete-account", operation_id="deleteAccountByPost")
+def post_delete_account(member: Acting, session: Writing, response: Response) -> DeletedOut:
+    """Delete the account, as `DELETE /user/account` does."""
+    return _deleted(member, session, response)
+
+
 @user.get("/logins")
 def list_logins(member: Acting, session: Reading) -> LoginList:
     """List with what the user signs in: a password, and accounts at other providers."""
@@ -1107,6 +1142,12 @@ def delete_api_key(key_id: ApiKeyId, member: Acting, session: Writing) -> ApiKey
 
 app = make_app("identity", routers=[auth, user, pages])
 handler = as_handler(app)
+
+
+def _deleted(member: ActingMember, session: DbSession, response: Response) -> DeletedOut:
+    deleted = delete_account(session, member)
+    cookies.clear_session(response)
+    return DeletedOut.model_validate(deleted)
 
 
 def _browser(request: Request) -> sessions.Browser:

@@ -13,6 +13,8 @@ from shared.access.actor import actor_of, person_of
 from shared.access.context import identify
 from shared.access.errors import FreshLoginNeeded, NotInTheirPlace
 from shared.access.policy import Rule, Who
+from shared.access.delete import delete_organization
+from shared.access.schemas import DeletedOut
 from shared.access.team_schemas import (
     ChangedMember,
     InvitationIn,
@@ -134,6 +136,18 @@ def update_security(body: SecurityIn, member: Acting, session: Writing) -> Secur
     one, and to the consents they gave. API keys stay valid.
     """
     return organization_settings.change_security(session, actor_of(member), body)
+
+
+@settings.delete("/organization", operation_id="deleteOrganization")
+def remove_organization(member: Acting, session: Writing, response: Response) -> DeletedOut:
+    """Delete the organization.
+
+    Nobody can use it from now on, and nothing is published for it. For 14 days an emailed link restores it; then its channels'
+    permissions are given back to the platforms, and everything is erased. Its members are emailed.
+    """
+    deleted = delete_organization(session, member)
+    cookies.forget_organization(response)
+    return DeletedOut.model_validate(deleted)
 
 
 @settings.get("/team", operation_id="listTeam")

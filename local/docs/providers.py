@@ -16,6 +16,7 @@ from shared.providers.base import (
     CanReadServer,
     CanReply,
     CanReport,
+    CanRevoke,
     CanRunTools,
     CanStage,
     Provider,
@@ -52,6 +53,7 @@ _POWERS: Mapping[type, str] = {
     CanMention: "mentions",
     CanReport: "analytics",
     CanRunTools: "tools",
+    CanRevoke: "revoking",
 }
 
 

@@ -32,6 +32,7 @@ class Event(StrEnum):
     ADDRESS_PROVEN = "address_proven"
     ADDRESS_UNDONE = "address_undone"
     RECOVERED = "recovered"
+    ACCOUNT_DELETED = "account_deleted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ ENDS = {
     Event.ADDRESS_PROVEN: Ends(own_session=True, programs=True),
     Event.ADDRESS_UNDONE: Ends(own_session=True, programs=True, undoing=True),
     Event.RECOVERED: Ends(own_session=True, programs=True),
+    Event.ACCOUNT_DELETED: Ends(own_session=True, programs=True, undoing=True),
 }
 """What each event ends.
 

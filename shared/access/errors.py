@@ -12,6 +12,7 @@ from shared.core.errors import (
     TooManyRequests,
     Unauthenticated,
 )
+from shared.core.ids import OrganizationId
 from shared.identity.models import Method
 
 _MOST_SECONDS_TOLD = 120  # longer waits are given in minutes
@@ -218,6 +219,40 @@ class LastOwner(Conflict):
         super().__init__(
             "An organization needs an owner, and nobody else is one. Offer the ownership to another "
             "member with `POST /organizations/ownership` first."
+        )
+
+
+class OthersNeedAnOwner(Conflict):
+    """The person is the only owner of organizations that have other members. `organizations` are their ids."""
+
+    code = "others_need_an_owner"
+
+    def __init__(self, names: Sequence[str], ids: Sequence[OrganizationId]) -> None:
+        super().__init__(
+            f"You are the only owner of {', '.join(names)}, which has other members. Offer the ownership to one of "
+            "them with `POST /organizations/ownership`, or remove them, before you delete your account."
+        )
+        self.details = {"organizations": [str(one) for one in ids]}
+
+
+class ReturnRefused(InvalidInput):
+    """The link that brings back what was deleted is unknown or used, or its time is over."""
+
+    def __init__(self) -> None:
+        words = (
+            "This link was already used, or its time is over. What is erased cannot be restored."
+        )
+        super().__init__(words, problems=[FieldProblem("code", "code_refused", words)])
+
+
+class NobodyToReturnTo(Conflict):
+    """A deleted organization has no owner who could use it."""
+
+    code = "nobody_to_return_to"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "None of the organization's owners has an account. Restore your own account first, with the link in its email."
         )
 
 

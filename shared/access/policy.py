@@ -274,6 +274,8 @@ AUTH = {
     "POST /auth/confirm-email": Rule(Who.PUBLIC, rate=SIGN_IN, by_cookie=True),
     "GET /auth/undo-email": Rule(Who.PUBLIC, rate=SIGN_IN),
     "POST /auth/undo-email": Rule(Who.PUBLIC, rate=SIGN_IN, by_cookie=True),
+    "GET /auth/return": Rule(Who.PUBLIC, rate=SIGN_IN),
+    "POST /auth/return": Rule(Who.PUBLIC, rate=SIGN_IN, by_cookie=True),
 }
 _OWN = Rule(Who.VIEWER, person=True, personal=True, self_only=True)
 _OWN_FRESH = replace(_OWN, rate=CONFIRM, fresh=True)
@@ -304,6 +306,9 @@ USER = {
     "POST /user/confirm": replace(_OWN, rate=CONFIRM),
     "POST /user/password": _OWN_FRESH,
     "POST /user/email": _OWN_FRESH,
+    "DELETE /user/account": _OWN_FRESH,
+    # The same, as existing clients call it.
+    "POST /user/delete-account": _OWN_FRESH,
     "GET /user/logins": _PERSONAL,
     "POST /user/logins": _OWN_FRESH,
     "DELETE /user/logins/{login_id}": _OWN_FRESH,
@@ -339,6 +344,9 @@ ORGANIZATIONS = {
     "PUT /settings/approval": _APPROVAL,
     "PUT /settings/approval/{customer_id}": _APPROVAL,
     "DELETE /settings/approval/{customer_id}": _APPROVAL,
+    "DELETE /settings/organization": Rule(
+        Who.OWNER, person=True, self_only=True, fresh=True, whole=True
+    ),
     "GET /settings/shortlink": Rule(Who.ADMIN),
     "POST /settings/shortlink": Rule(Who.ADMIN),
     "GET /settings/security": Rule(Who.ADMIN),

@@ -1,4 +1,6 @@
-"""The response of "who am I"."""
+"""The responses about the caller: "who am I", and what a deletion did."""
+
+from typing import Literal
 
 from pydantic import Field
 
@@ -89,3 +91,20 @@ def _impersonation(member: ActingMember, profile: Profile) -> OwnImpersonation |
             "ends_at": profile.impersonation_ends_at,
         }
     )
+
+
+class DeletedOut(WireModel):
+    """What was deleted, and how long it can come back."""
+
+    deleted: bool = True
+    erase_at: WireTime = Field(
+        description="When everything is erased. Until then it can come back."
+    )
+    organizations: list[OrganizationId] = Field(description="The organizations that were deleted.")
+    return_url: str | None = Field(
+        description="The page that brings it back, where this server sends no email; otherwise it is mailed."
+    )
+
+
+class BroughtBack(WireModel):
+    restored: Literal["account", "organization"]

@@ -18,6 +18,8 @@ _IN_USE = sql(
 LIVE_GRANT = sql(
     """
     g.revoked_at is null and a.deleted_at is null and not m.disabled and m.created_at <= g.updated_at and {in_use}
+    and not exists (
+        select from organizations gone where gone.id in (g.organization_id, a.organization_id) and gone.deleted_at is not null)
     """,
     in_use=_IN_USE,
 )
@@ -195,7 +197,7 @@ FIND_PROGRAM = Statement(
             a.redirect_uris, a.scopes, a.refreshes, a.created_at, o.name as organization_name,
             o.created_at as organization_since
         from oauth_apps a left join organizations o on o.id = a.organization_id
-        where a.client_id = :client_id and a.deleted_at is null
+        where a.client_id = :client_id and a.deleted_at is null and o.deleted_at is null
     """),
     params=ClientId,
     row=ProgramRow,

@@ -17,6 +17,7 @@ Work = Callable[[Mapping[str, Any], float], None]
 # The ids in a message, and their names in log lines.
 _IDS = {
     "organizationId": "organization_id",
+    "userId": "user_id",
     "partId": "part_id",
     "attemptId": "attempt_id",
     "mediaId": "media_id",

@@ -34,6 +34,7 @@ _COPIES_AT_ONCE = 16
 _SENT_PART_BYTES = 8 * 1024**2
 _MOST_SENT_PARTS = 200
 _SENT_AT_ONCE = 2
+_DELETED_AT_ONCE = 500
 # A stored file never changes.
 _CACHE_CONTROL = "public, max-age=31536000, immutable"
 _GONE = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
@@ -254,6 +255,18 @@ def delete(key: str) -> None:
     """Delete an object; does nothing if it does not exist."""
     with _failures():
         _client().delete_object(Bucket=_bucket(), Key=key)
+
+
+def delete_page(prefix: str) -> int:
+    """Delete a page of the objects whose keys begin with `prefix`; return how many."""
+    with _failures():
+        answer = _client().list_objects_v2(
+            Bucket=_bucket(), Prefix=prefix, MaxKeys=_DELETED_AT_ONCE
+        )
+        keys = [found["Key"] for found in answer.get("Contents", ())]
+        with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
+            list(pool.map(delete, keys))
+    return len(keys)
 
 
 def _copy_at_once(key: str, to: str, source: StoredObject, content_type: str) -> None:

@@ -74,7 +74,7 @@ def still_may_connect(who: str) -> Sql:
     """
     return sql(
         """exists (
-        select from members m
+        select from members m join organizations alive on alive.id = m.organization_id and alive.deleted_at is null
         where m.organization_id = {who}.organization_id and m.user_id = {who}.user_id
             and m.role in ({roles}) and not m.disabled
             and (

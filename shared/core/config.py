@@ -142,6 +142,9 @@ class Settings(BaseSettings):
     mails_queue_url: str = _setting(
         "", "Queue of emails about accounts.", "identity, organizations, reconcile"
     )
+    erase_queue_url: str = _setting(
+        "", "Queue of deleted accounts and organizations that are to be erased.", "reconcile, erase"
+    )
     schedule_group: str = _setting(
         "", "EventBridge schedule group of the environment.", "posts, publish, reconcile"
     )

@@ -169,6 +169,35 @@ LOCK_USER = Statement(
 """Lock a user's row until the transaction ends."""
 
 
+class MarkedRow(NamedTuple):
+    email: str
+
+
+MARK_USER = Statement(
+    "mark_user_deleted",
+    sql("""
+        update users set deleted_at = now(), updated_at = now() where id = :user_id and deleted_at is null
+        returning email
+    """),
+    params=OfUser,
+    row=MarkedRow,
+)
+"""Mark an account as deleted; no row: it is already. Whatever lets somebody in reads the mark."""
+
+RESTORE_USER = Statement(
+    "restore_user",
+    sql("""
+        update users u set deleted_at = null, updated_at = now()
+        where u.id = :user_id and not exists (
+            select from users other where other.email = u.email and other.id <> u.id and other.deleted_at is null)
+        returning u.email
+    """),
+    params=OfUser,
+    row=MarkedRow,
+)
+"""Remove the mark; no row: another account has the address by now."""
+
+
 MAKE_SUPER_ADMIN = Statement(
     "make_super_admin",
     sql("""

@@ -339,6 +339,7 @@ FIND_IN_GRACE = Statement(
         select user_id from sessions
         where id = :session_id and previous_renew_hash = :renew_hash and previous_good_until > now()
             and revoked_at is null and expires_at > now()
+            and exists (select from users u where u.id = sessions.user_id and u.deleted_at is null)
     """),
     params=OldToken,
     row=UserRow,

@@ -36,3 +36,8 @@ def variant_key(served: str, name: str) -> str:
 def thumbnail_key(served: str) -> str:
     """Return the key of the thumbnail that we make of a served picture."""
     return variant_key(served, "thumbnail.jpg")
+
+
+def prefixes_of(organization_id: OrganizationId) -> tuple[str, ...]:
+    """Return what the keys of all of an organization's objects begin with."""
+    return (f"{_INCOMING}{organization_id}/", f"{_SERVED}{organization_id}/")

@@ -82,6 +82,9 @@ class Media(Timestamps, SoftDelete, Base):
             postgresql_include=["size_bytes", "deleted_at"],
             postgresql_where=text("state <> 'rejected'"),
         ),
+        Index(
+            "ix_media_uploaded_by", "uploaded_by", postgresql_where=text("uploaded_by is not null")
+        ),
         CheckConstraint("size_bytes >= 0", name="size_bytes_positive"),
     )
 

@@ -366,9 +366,10 @@ LIST_RECIPIENTS = Statement(
         from members m join users u on u.id = m.user_id
         where m.organization_id = any(cast(:organization_ids as uuid[])) and not m.disabled
           and u.deleted_at is null and u.activated_at is not null
+          and exists (select from organizations o where o.id = m.organization_id and o.deleted_at is null)
         order by m.organization_id, u.email
     """),
     params=OfOrganizations,
     row=Recipient,
 )
-"""List the members of these organizations who can be emailed."""
+"""List the members of these organizations who can be emailed; nobody of a deleted one."""

@@ -3,6 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
@@ -294,3 +295,38 @@ class IdempotencyKey(Base):
     response: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     expires_at: Mapped[datetime]
+
+
+class DeletionKind(StrEnum):
+    """What was deleted."""
+
+    ACCOUNT = "account"
+    ORGANIZATION = "organization"
+
+
+class Deletion(Base):
+    """A deleted account or organization, which can come back until it is erased after `erase_at`.
+
+    The subject is named without a foreign key, because the two rows are removed together, last of all. `with_account` is the
+    account with which an organization was deleted, and comes back. From `erasing_at` on, nothing comes back.
+
+    `return_hash` and `reminder_hash` are the SHA-256 hashes of the secrets in the two mailed links that bring it back.
+    """
+
+    __tablename__ = "deletions"
+    __table_args__ = (
+        Index("ix_deletions_erase_at", "erase_at"),
+        Index("ix_deletions_with_account", "with_account"),
+        UniqueConstraint("return_hash"),
+        UniqueConstraint("reminder_hash"),
+    )
+
+    subject_id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[DeletionKind] = mapped_column(text_enum(DeletionKind))
+    with_account: Mapped[UserId | None]
+    return_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    reminder_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    deleted_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    erase_at: Mapped[datetime]
+    reminded_at: Mapped[datetime | None]
+    erasing_at: Mapped[datetime | None]

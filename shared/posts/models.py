@@ -142,6 +142,7 @@ class Post(Timestamps, SoftDelete, Base):
             postgresql_where=text("counted_period is not null"),
         ),
         Index("ix_posts_group_id", "group_id"),
+        Index("ix_posts_created_by", "created_by", postgresql_where=text("created_by is not null")),
         Index("ix_posts_channel", "channel_id", "publish_at", "content_hash"),
         Index(
             "uq_posts_release",
@@ -207,7 +208,10 @@ class Revision(Base):
     """A change of a post: who changed what and when. `changes` is `{field: [before, after]}`; `action` is the verb."""
 
     __tablename__ = "revisions"
-    __table_args__ = (Index("ix_revisions_root_id", "root_id", "created_at"),)
+    __table_args__ = (
+        Index("ix_revisions_root_id", "root_id", "created_at"),
+        Index("ix_revisions_actor_id", "actor_id", postgresql_where=text("actor_id is not null")),
+    )
 
     id: Mapped[ChangeId] = mapped_column(primary_key=True, default=new_id)
     organization_id: Mapped[OrganizationId] = mapped_column(

@@ -107,8 +107,15 @@ OBSTACLES = (
         path="integration.id",
     ),
     Obstacle(
+        verdict="organization_deleted",
+        sql="organization_deleted_at is not null",
+        at=_AHEAD,
+        then=Then.FAIL,
+        sentence="The organization was deleted. Restore it{when}",
+    ),
+    Obstacle(
         verdict="plan_ended",
-        sql="(plan_ends_at <= now() or organization_deleted_at is not null)",
+        sql="plan_ends_at <= now()",
         at=_AHEAD,
         then=Then.FAIL,
         sentence="The organization's plan has ended. Renew it{when}",

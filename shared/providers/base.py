@@ -477,6 +477,18 @@ class CanMention(ABC):
         """Write a mention the way the platform expects it in a text."""
 
 
+class CanRevoke(ABC):
+    """The platform lets us give back the permission that a member granted."""
+
+    @abstractmethod
+    def revoke(self, api: Api) -> None:
+        """Have the platform end the channel's tokens. A token that has ended already counts as revoked.
+
+        Raises:
+            ProviderError: the platform did not do it.
+        """
+
+
 class CanReport(ABC):
     """Reads metrics of the account and of single posts."""
 

@@ -32,6 +32,7 @@ from shared.identity.sweep import (
 )
 from shared.media.sweep import remove_unneeded_files, request_examinations
 from shared.media.sweep_queries import unneeded_files
+from shared.organizations.deletions import request_due_deletions
 from shared.organizations.sweep import (
     delete_expired_idempotency_keys,
     delete_expired_offers,
@@ -80,6 +81,7 @@ STEPS: tuple[Callable[[], int], ...] = (
     delete_old_stagings,
     forget_old_deliveries,
     forget_never_activated,
+    request_due_deletions,
     request_examinations,
     remove_unneeded_media,
 )

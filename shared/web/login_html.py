@@ -181,6 +181,17 @@ def recovery_page(code: str) -> HTMLResponse:
     return html_response("Recover your account", form, script=_SEND_RECOVERY)
 
 
+def return_page(code: str) -> HTMLResponse:
+    """Make the page that restores a deleted account or organization with an emailed code."""
+    return _button_page(
+        "Restore what was deleted?",
+        code,
+        path="/auth/return",
+        label="Restore it",
+        done="It is restored. You can sign in now.",
+    )
+
+
 def _button_page(title: str, code: str, *, path: str, label: str, done: str) -> HTMLResponse:
     form = _BUTTON.format(code=escape(code), path=path, label=label, done=done)
     return html_response(title, form, script=_SEND_CODE)

@@ -35,9 +35,21 @@ class Uses(NamedTuple):
 # A new line here is a decision: could the other feature have a function for it? Of a feature above, none may stand here.
 FOREIGN: dict[str, Uses] = {
     "billing": Uses(reads=set(), writes={"organizations"}),  # the plan
+    "erasure": Uses(
+        reads={"audit_events", "members"},
+        # The last rows. The pages before are deleted from tables that are listed by name.
+        writes={
+            "audit_addresses",
+            "challenges",
+            "notifications",
+            "organizations",
+            "rate_limits",
+            "users",
+        },
+    ),
     "webhooks": Uses(reads={"organizations"}, writes=set()),
     "notifications": Uses(
-        reads={"members"},
+        reads={"members", "organizations"},
         writes={"users"},  # when a member last looked
     ),
     "apps": Uses(reads={"members", "organizations", "users"}, writes=set()),

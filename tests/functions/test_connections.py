@@ -30,6 +30,7 @@ _OF_QUEUES = {
     "VariantsFunction": "variants_message",
     "DeliverWebhooksFunction": "webhooks_message",
     "MailsFunction": "mails_message",
+    "EraseFunction": "erase_message",
     "DeadLetterFunction": "dead_letter",
 }
 

@@ -277,6 +277,12 @@ def _unsent_mail(session: Session, member: Member) -> Scenario:
     return event, {"message": "message.failed", "user_id": str(member.user_id)}
 
 
+def _not_due(_session: Session, member: Member) -> Scenario:
+    organization_id = str(member.organization_id)
+    event = _of_a_queue({"organizationId": organization_id}, member.organization_id)
+    return event, {"message": "erasure.not_due", "organization_id": organization_id}
+
+
 def _migration(_session: Session, _member: Member) -> Scenario:
     put_app_secret()
     return {}, {"message": "schema.upgraded"}
@@ -289,6 +295,7 @@ SCENARIOS: dict[str, Callable[[Session, Member], Scenario]] = {
     "VariantsFunction": _variants,
     "DeliverWebhooksFunction": _delivery,
     "MailsFunction": _unsent_mail,
+    "EraseFunction": _not_due,
     "DeadLetterFunction": _dead_letter,
     "ReconcileFunction": _lost,
     "TokenRefreshFunction": _refused_token,

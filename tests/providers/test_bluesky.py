@@ -741,3 +741,15 @@ class TestMentions:
         )
         (found,) = Bluesky().find_mentions(line(), "roo")
         assert Bluesky().format_mention(found.id, found.label) == "@roost.bsky.social"
+
+
+class TestRevoke:
+    @pytest.mark.parametrize("status", [200, 400, 401])
+    def test_ends_the_session_if_it_still_lives(
+        self, platform: respx.MockRouter, status: int
+    ) -> None:
+        route = platform.post(f"{HOST}/xrpc/com.atproto.server.deleteSession").respond(
+            status, json={}
+        )
+        Bluesky().revoke(line())
+        assert route.calls.last.request.headers["authorization"] == f"Bearer {REFRESH_TOKEN}"

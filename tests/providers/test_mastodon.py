@@ -481,3 +481,14 @@ class TestMastodonCustom:
             MastodonCustom().authorize(
                 an_api(MastodonCustom()), redirect_uri=REDIRECT, instance="owls.example"
             )
+
+
+class TestRevoke:
+    def test_ends_the_token_with_our_application(self, platform: respx.MockRouter) -> None:
+        route = platform.post("https://owls.example/oauth/revoke").respond(json={})
+        details = {"base": "https://owls.example", "clientId": "ours", "clientSecret": "secret"}
+        access = dataclasses.replace(an_access(), details=details)
+        MastodonCustom().revoke(an_api(MastodonCustom(), access=access))
+        form = dict(urllib.parse.parse_qsl(route.calls.last.request.content.decode()))
+        expected = {"client_id": "ours", "client_secret": "secret", "token": access.access_token}
+        assert form == expected

@@ -344,3 +344,13 @@ class TestReports:
             series = {one.label: one.points for one in X().post_series(line(), Released("3", "u"))}
         judged(route)
         assert series["Bookmarks"] == [("2026-11-22", 2)]
+
+
+class TestRevoke:
+    @pytest.mark.parametrize("status", [200, 401])
+    def test_ends_the_token_if_it_still_lives(
+        self, platform: respx.MockRouter, status: int
+    ) -> None:
+        route = platform.post(f"{HOST}/1.1/oauth/invalidate_token").respond(status, json={})
+        X().revoke(line())
+        assert "oauth_token=" in route.calls.last.request.headers["authorization"]

@@ -63,11 +63,11 @@ def test_dev_pays_for_what_keeps_its_database_awake(declared: dict[str, Any]) ->
 
 
 def test_polling_at_rest_is_counted(declared: dict[str, Any]) -> None:
-    """Finding 7.12: eleven queues are polled all month, posts or not."""
+    """Finding 7.12: every queue is polled all month, posts or not."""
     polled = _bill(declared, "dev")["polling"]
-    assert polled.dollars == pytest.approx(11 * 5 * HOURS * 3600 / 20 * 0.4e-6)
+    assert polled.dollars == pytest.approx(13 * 5 * HOURS * 3600 / 20 * 0.4e-6)
     provisioned = _bill(declared, "prod", PublishPollers="2")["polling"]
-    assert provisioned.dollars == pytest.approx(polled.dollars * 10 / 11 + 2 * HOURS * 0.00925)
+    assert provisioned.dollars == pytest.approx(polled.dollars * 12 / 13 + 2 * HOURS * 0.00925)
 
 
 def test_every_row_follows_its_parameter(declared: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ NAMED = {
     "VARIANTS_QUEUE_URL": {"Ref": "VariantsQueue"},
     "WEBHOOKS_QUEUE_URL": {"Ref": "WebhooksQueue"},
     "MAILS_QUEUE_URL": {"Ref": "MailsQueue"},
+    "ERASE_QUEUE_URL": {"Ref": "EraseQueue"},
     "SCHEDULE_GROUP": {"Ref": "ScheduleGroup"},
     "SCHEDULE_DEAD_LETTER_ARN": {"Fn::GetAtt": ["ScheduleDeadLetterQueue", "Arn"]},
     "KMS_KEY_ID": {"Ref": "TokenKey"},
@@ -48,7 +49,7 @@ NAMED = {
 # Alarms that ring at another number than the first one, and at which.
 RING_ABOVE = {
     "PublishQueueAgeAlarm": 1200, "StageQueueAgeAlarm": 3600, "VariantsQueueAgeAlarm": 900,
-    "WebhooksQueueAgeAlarm": 1200, "MailsQueueAgeAlarm": 1200, "AfterCommitFailuresAlarm": 5, "MailBouncesAlarm": 0.04,
+    "WebhooksQueueAgeAlarm": 1200, "MailsQueueAgeAlarm": 1200, "EraseQueueAgeAlarm": 7200, "AfterCommitFailuresAlarm": 5, "MailBouncesAlarm": 0.04,
     "ApiFailuresAlarm": 5, "DatabaseCapacityAlarm": 90, "DatabaseConnectionsAlarm": 80,
     "ReconcileSilentAlarm": 1, "HealthCheckAlarm": 1,
 }  # fmt: skip

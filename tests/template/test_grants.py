@@ -25,6 +25,7 @@ ACTIONS = {
     "generate_presigned_url": {"s3:PutObject"},
     "head_object": {"s3:GetObject", "s3:ListBucket"},
     "get_object": {"s3:GetObject", "s3:ListBucket"},
+    "list_objects_v2": {"s3:ListBucket"},
     "put_object": {"s3:PutObject"},
     "delete_object": {"s3:DeleteObject"},
     "copy_object": {"s3:PutObject", "s3:GetObject"},
@@ -77,6 +78,14 @@ GRANTS = {
     "VariantsRole": {(CONSUMES, "VariantsQueue")},
     "DeliverWebhooksRole": {(CONSUMES, "WebhooksQueue"), ("sqs:SendMessage", "WebhooksQueue")},
     "MailsRole": {(CONSUMES, "MailsQueue")},
+    "EraseRole": {
+        (CONSUMES, "EraseQueue"),
+        ("sqs:SendMessage", "EraseQueue MailsQueue"),
+        ("secretsmanager:GetSecretValue", "ProvidersSecret"),
+        ("secretsmanager:GetSecretValue", "StorageSecretArn"),
+        ("s3:DeleteObject", f"{FILES} {UPLOADS}"),
+        ("s3:ListBucket", "MediaBucket"),
+    },
     "IdentityFunctionRole": {
         ("secretsmanager:GetSecretValue", "AppSecret"),
         ("secretsmanager:GetSecretValue", "ProvidersSecret"),
@@ -89,7 +98,7 @@ GRANTS = {
     "DeadLetterRole": {
         (
             CONSUMES,
-            "MailsDeadLetterQueue PublishDeadLetterQueue ScheduleDeadLetterQueue StageDeadLetterQueue VariantsDeadLetterQueue "
+            "EraseDeadLetterQueue MailsDeadLetterQueue PublishDeadLetterQueue ScheduleDeadLetterQueue StageDeadLetterQueue VariantsDeadLetterQueue "
             "WebhooksDeadLetterQueue",
         )
     },
@@ -101,6 +110,10 @@ GRANTS = {
         ("secretsmanager:GetSecretValue", "AppSecret"),
         ("secretsmanager:GetSecretValue", "ProvidersSecret"),
         ("scheduler:DeleteSchedule", SCHEDULES),
+    },
+    "OrganizationsFunctionRole": {
+        ("secretsmanager:GetSecretValue", "AppSecret"),
+        ("sqs:SendMessage", "MailsQueue"),
     },
     "PublicApiFunctionRole": {
         ("secretsmanager:GetSecretValue", "ProvidersSecret"),
@@ -125,7 +138,7 @@ GRANTS = {
         ("sqs:SendMessage", "WebhooksQueue"),
     },
     "ReconcileFunctionRole": {
-        ("sqs:SendMessage", "VariantsQueue"),
+        ("sqs:SendMessage", "EraseQueue VariantsQueue"),
         ("sqs:SendMessage", "MailsQueue"),
         ("s3:DeleteObject", f"{FILES} {UPLOADS}"),
         ("secretsmanager:GetSecretValue", "StorageSecretArn"),

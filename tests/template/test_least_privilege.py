@@ -30,6 +30,7 @@ NAMED_BY = {
     "VariantsQueue": "variants_queue_url",
     "WebhooksQueue": "webhooks_queue_url",
     "MailsQueue": "mails_queue_url",
+    "EraseQueue": "erase_queue_url",
     "ScheduleGroup": "schedule_group",
     "MediaBucket": "media_bucket",
 }

@@ -42,12 +42,12 @@ POWERS = {
         ),
         *("DeadLetter", "ReconcileFunction", "TokenRefreshFunction", "DigestFunction"),
         *("AutomationFunction", "PublicApiFunction", "AppsFunction", "McpFunction"),
-        *("DeliverWebhooks", "Mails"),
+        *("DeliverWebhooks", "Mails", "Erase"),
     },
     "TokenPolicy": {
         *("PostsFunction", "ChannelsFunction", "PrepareFunction", "Publish", "Stage"),
         *("TokenRefreshFunction", "AutomationFunction", "PublicApiFunction", "McpFunction"),
-        *("DeliverWebhooks", "MigrateFunction", "IdentityFunction"),
+        *("DeliverWebhooks", "MigrateFunction", "IdentityFunction", "Erase"),
     },
     "ArmPolicy": {
         *("PostsFunction", "Publish", "Stage", "DeadLetter"),
@@ -82,6 +82,7 @@ SECRETS = {
         *("PostsFunction", "ChannelsFunction", "PrepareFunction", "Publish", "Stage"),
         *("TokenRefreshFunction", "PublicApiFunction", "McpFunction"),
         "IdentityFunction",  # the clients of login providers
+        "Erase",  # which gives grants back
     },
 }
 

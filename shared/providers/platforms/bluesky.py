@@ -31,6 +31,7 @@ from shared.providers.base import (
     CanLookUp,
     CanMention,
     CanReply,
+    CanRevoke,
     CanStage,
     Connection,
     Found,
@@ -105,7 +106,7 @@ class BlueskySettings(BaseModel):
         return value
 
 
-class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMention):
+class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMention, CanRevoke):
     """An account on any server of the network, connected with an app password."""
 
     spec = ProviderSpec(
@@ -201,6 +202,15 @@ class Bluesky(FormProvider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMe
         if not answer.is_success:
             raise api.with_evidence(_refresh_refusal(answer), answer)
         return _tokens(api.read(answer, "accessJwt", "refreshJwt"))
+
+    def revoke(self, api: Api) -> None:
+        """End the session: docs.bsky.app/docs/api/com-atproto-server-delete-session, read 2026-12."""
+        api.request(
+            "POST",
+            "/xrpc/com.atproto.server.deleteSession",
+            headers={"Authorization": f"Bearer {api.access.refresh_token}"},
+            accept=(400, 401),  # it has ended
+        )
 
     def publish(self, api: Api, post: OutgoingPost) -> Released:
         """Write the record under its own key."""

@@ -32,6 +32,7 @@ from shared.providers.base import (
     CanMention,
     CanReadServer,
     CanReply,
+    CanRevoke,
     CanStage,
     Connection,
     Found,
@@ -127,7 +128,14 @@ class MastodonSettings(BaseModel):
 
 
 class Mastodon(
-    OAuth2Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMention, CanReadServer
+    OAuth2Provider,
+    CanReply,
+    CanStage,
+    CanLookUp,
+    CanFindRelease,
+    CanMention,
+    CanReadServer,
+    CanRevoke,
 ):
     """The instance that the setting MASTODON_URL names, by an application registered there."""
 
@@ -203,6 +211,16 @@ class Mastodon(
             picture_url=me.get("avatar_static") or me.get("avatar"),
             settings=instance.read_instance(api, _bearer(api)),
         )
+
+    def revoke(self, api: Api) -> None:
+        """End the token: docs.joinmastodon.org/methods/oauth/#revoke, read 2026-12."""
+        details = api.access.details
+        form = {
+            "client_id": details.get("clientId", api.app.client_id),
+            "client_secret": details.get("clientSecret", api.app.client_secret),
+            "token": api.access.access_token,
+        }
+        api.request("POST", "/oauth/revoke", data=form)
 
     def publish(self, api: Api, post: OutgoingPost) -> Released:
         """Create the status."""

@@ -32,6 +32,7 @@ from shared.providers.base import (
     CanMention,
     CanReply,
     CanReport,
+    CanRevoke,
     CanStage,
     DraftPart,
     Found,
@@ -147,7 +148,16 @@ class XSettings(BaseModel):
         return self.post_type == "article"
 
 
-class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMention, CanReport):
+class X(
+    OAuth1Provider,
+    CanReply,
+    CanStage,
+    CanLookUp,
+    CanFindRelease,
+    CanMention,
+    CanReport,
+    CanRevoke,
+):
     """An account on X."""
 
     spec = ProviderSpec(
@@ -242,6 +252,11 @@ class X(OAuth1Provider, CanReply, CanStage, CanLookUp, CanFindRelease, CanMentio
                 "verifiedType": verified_type,
             },
         )
+
+    def revoke(self, api: Api) -> None:
+        """End the token: docs.x.com/fundamentals/authentication/api-reference, read 2026-12."""
+        # 401: it has ended.
+        api.request("POST", "/1.1/oauth/invalidate_token", auth=self.signer(api), accept=(401,))
 
     def publish(self, api: Api, post: OutgoingPost) -> Released | Processing:
         """Create the post, or the draft of the article."""

@@ -88,7 +88,7 @@ CASES: Mapping[str, Case] = {
     ),
     "organization deleted": Case(
         ("update organizations set deleted_at = now()",),
-        "stored", "told", "left", "failed plan_ended",
+        "stored", "told", "left", "failed organization_deleted",
     ),
     "platform paused": Case((PAUSED,), "stored", "left", "left", "waits 600"),
     "too late": Case(
