@@ -124,7 +124,7 @@ def erase_all(session: Session) -> None:
 
 
 def rows(session: Session, table: str) -> int:
-    return session.execute(text(f"select count(*) from {table}")).scalar_one()
+    return int(session.execute(text(f"select count(*) from {table}")).scalar_one())
 
 
 class TestMarkedAccount:
