@@ -11,9 +11,9 @@ from fastapi.responses import HTMLResponse
 from shared.access import invitations, ownership, recovery, team
 from shared.access.actor import actor_of, person_of
 from shared.access.context import identify
+from shared.access.delete import delete_organization
 from shared.access.errors import FreshLoginNeeded, NotInTheirPlace
 from shared.access.policy import Rule, Who
-from shared.access.delete import delete_organization
 from shared.access.schemas import DeletedOut
 from shared.access.team_schemas import (
     ChangedMember,

@@ -134,6 +134,8 @@ ERASE_USER = Statement(
     sql("""
         with waiting as (
             delete from challenges where remember->>'email' = (select email from users where id = :user_id)
+        ), invited as (
+            delete from invitations where email = (select email from users where id = :user_id)
         )
         delete from users where id = :user_id and deleted_at is not null
         returning email
@@ -141,7 +143,7 @@ ERASE_USER = Statement(
     params=OneUser,
     row=ErasedUser,
 )
-"""Delete a person with their seats, sessions, logins, factors and devices, and registrations that wait for their address."""
+"""Delete a person with their seats, sessions, logins, factors and devices, and what waits for their address."""
 
 
 class OneOrganization(NamedTuple):

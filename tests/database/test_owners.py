@@ -41,6 +41,7 @@ FOREIGN: dict[str, Uses] = {
         writes={
             "audit_addresses",
             "challenges",
+            "invitations",
             "notifications",
             "organizations",
             "rate_limits",

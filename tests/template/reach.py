@@ -53,9 +53,9 @@ def _reached(module: str, entry: str) -> set[Symbol]:
 
 def called_in(source: str) -> set[str]:
     """Return the operations that a piece of source calls on a client."""
-    found = set(re.findall(r"""(?:\bclient\(['"]\w+['"]\)|_client\(\))\.([a-z_]+)\(""", source))
+    found = set(re.findall(r"""(?:\bclient\(['"]\w+['"]\)|_client\(\))\.([a-z0-9_]+)\(""", source))
     for name in re.findall(r"""(\w+) = client\(['"]\w+['"]\)\n""", source):
-        found |= set(re.findall(rf"\b{name}\.([a-z_]+)\(", source))
+        found |= set(re.findall(rf"\b{name}\.([a-z0-9_]+)\(", source))
     return found
 
 

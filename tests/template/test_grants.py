@@ -111,10 +111,6 @@ GRANTS = {
         ("secretsmanager:GetSecretValue", "ProvidersSecret"),
         ("scheduler:DeleteSchedule", SCHEDULES),
     },
-    "OrganizationsFunctionRole": {
-        ("secretsmanager:GetSecretValue", "AppSecret"),
-        ("sqs:SendMessage", "MailsQueue"),
-    },
     "PublicApiFunctionRole": {
         ("secretsmanager:GetSecretValue", "ProvidersSecret"),
         ("scheduler:DeleteSchedule", SCHEDULES),

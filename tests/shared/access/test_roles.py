@@ -48,6 +48,8 @@ LEAST = {
         POST /auth/confirm-email
         GET /auth/undo-email
         POST /auth/undo-email
+        GET /auth/return
+        POST /auth/return
         POST /user/logout
         GET /app
         GET /app/ownership/{offer_id}
@@ -83,6 +85,8 @@ LEAST = {
         POST /user/confirm
         POST /user/password
         POST /user/email
+        DELETE /user/account
+        POST /user/delete-account
         GET /user/logins
         POST /user/logins
         DELETE /user/logins/{login_id}
@@ -255,6 +259,7 @@ LEAST = {
     """,
     Who.OWNER: """
         POST /organizations/ownership
+        DELETE /settings/organization
     """,
     Who.SUPER_ADMIN: """
         GET /user/impersonate
@@ -284,6 +289,8 @@ PERSONS_ALONE = """
     GET /user/logins
     POST /user/password
     POST /user/email
+    DELETE /user/account
+    POST /user/delete-account
     POST /user/logins
     DELETE /user/logins/{login_id}
     GET /user/factors
@@ -315,6 +322,7 @@ PERSONS_ALONE = """
     DELETE /settings/approval/{customer_id}
     POST /organizations
     POST /organizations/leave
+    DELETE /settings/organization
     POST /settings/team
     POST /settings/team/invitations/{invitation_id}/resend
     DELETE /settings/team/invitations/{invitation_id}
@@ -515,6 +523,7 @@ BY_COOKIE = """
     POST /auth/forgot-return
     POST /auth/confirm-email
     POST /auth/undo-email
+    POST /auth/return
     POST /user/logout
     POST /app/integrations/social/{provider}
 """
@@ -535,6 +544,8 @@ PERSONAL = """
     GET /user/logins
     POST /user/password
     POST /user/email
+    DELETE /user/account
+    POST /user/delete-account
     POST /user/logins
     DELETE /user/logins/{login_id}
     GET /user/factors
@@ -570,6 +581,8 @@ SELF_ONLY = """
     POST /user/confirm
     POST /user/password
     POST /user/email
+    DELETE /user/account
+    POST /user/delete-account
     POST /user/logins
     DELETE /user/logins/{login_id}
     POST /user/factors
@@ -605,6 +618,7 @@ SELF_ONLY = """
     PUT /settings/organization
     POST /organizations
     POST /organizations/leave
+    DELETE /settings/organization
     POST /settings/team
     POST /settings/team/invitations/{invitation_id}/resend
     DELETE /settings/team/invitations/{invitation_id}
@@ -617,6 +631,8 @@ SELF_ONLY = """
 FRESH = """
     POST /user/password
     POST /user/email
+    DELETE /user/account
+    POST /user/delete-account
     POST /user/logins
     DELETE /user/logins/{login_id}
     POST /user/factors
@@ -636,6 +652,7 @@ FRESH = """
     PUT /settings/team/{user_id}
     DELETE /settings/team/{user_id}
     POST /organizations/leave
+    DELETE /settings/organization
     POST /settings/team
     POST /settings/team/invitations/{invitation_id}/resend
     POST /organizations/ownership
