@@ -36,7 +36,7 @@ class Uses(NamedTuple):
 FOREIGN: dict[str, Uses] = {
     "billing": Uses(reads=set(), writes={"organizations"}),  # the plan
     "erasure": Uses(
-        reads={"audit_events", "members"},
+        reads={"audit_events", "members", "sessions"},
         # The last rows. The pages before are deleted from tables that are listed by name.
         writes={
             "audit_addresses",
