@@ -46,6 +46,7 @@ BUILT = """
     POST   /user/join-org                             use an invitation
     GET    /user/organizations                        the person's organizations
     POST   /user/change-org                           choose one
+    POST   /user/delete-account                       delete the account
     POST   /user/logout                               end the session
     GET    /user/oauth-app                            the organization's app
     POST   /user/oauth-app                            create it
@@ -76,7 +77,6 @@ BUILT = """
     DELETE /announcements/{announcement_id}           take it back
 """
 NOT_BUILT = {
-    "POST /user/delete-account": "Deleting an account, with 14 days to come back, is not built yet.",
     "GET /user/subscription": "It comes with payments.",
     "GET /user/subscription/tiers": "It comes with payments.",
     "POST /auth/oauth/{provider}/redirect": "Only Apple sends its answer as a form, and Apple is not offered.",
