@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "a3e9c5d1b704"
-down_revision: str | None = "d8f3b6a1c520"
+down_revision: str | None = "b7c2e9d4f108"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
