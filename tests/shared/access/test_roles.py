@@ -660,6 +660,7 @@ FRESH = """
 """
 """What wants a recent proof of identity."""
 WHOLE = """
+    DELETE /settings/organization
     PUT /settings/approval
     PUT /settings/approval/{customer_id}
     DELETE /settings/approval/{customer_id}

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "a3e9c5d1b704"
-down_revision: str | None = "b7c2e9d4f108"
+down_revision: str | None = "c4a9d7e21b36"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
