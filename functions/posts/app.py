@@ -6,15 +6,22 @@ from fastapi import Header, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from shared.access.actor import actor_of
-from shared.access.author import author_of
+from shared.access.author import author_of, decider_of
 from shared.core.ids import ChannelId, GroupId, PostId, TagId
 from shared.core.page import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from shared.core.wire import TimezoneName
-from shared.posts import delete, edit, read, resolve, tags
+from shared.posts import delete, edit, read, resolve, review, tags
 from shared.posts.compose import compose
 from shared.posts.find_slot import find_slot
 from shared.posts.html import body_of, title_of
 from shared.posts.listing import Filter
+from shared.posts.review_schemas import (
+    DecidedGroup,
+    GroupReviewIn,
+    ReviewIn,
+    ReviewOut,
+    ReviewsOut,
+)
 from shared.posts.schemas import (
     CheckedOut,
     Confirmation,
@@ -55,6 +62,7 @@ HTML_REFUSALS: dict[int | str, dict[str, Any]] = {
     for status, refusal in refusals(401, 403, 404, 422, 503).items()
 }
 
+MAX_REVIEWS = 500
 Day = Annotated[str, Query(max_length=40, examples=["2026-03-29", "2026-03-29T00:00:00+02:00"])]
 Cursor = Annotated[str | None, Query(max_length=300)]
 State = Annotated[str | None, Query(max_length=20, examples=["QUEUE"])]
@@ -122,6 +130,13 @@ def list_post_pages(
     """List posts, one page at a time. Latest first."""
     wanted = Filter(channel, read.read_states(state), tag)
     return read.list_page(session, member.reach, wanted=wanted, cursor=cursor, page_size=limit)
+
+
+@posts.get("/reviews")
+def list_reviews(member: Acting, session: Reading) -> ReviewsOut:
+    """List the posts that wait for approval. Earliest first, at most 500."""
+    step = decider_of(member).step
+    return review.list_reviews(session, member.reach, step, most=MAX_REVIEWS)
 
 
 @posts.post("/valid")
@@ -199,6 +214,15 @@ def delete_post_group(group_id: GroupId, member: Acting, session: Writing) -> De
     return DeletedGroup(id=group_id, posts=deleted)
 
 
+@posts.post("/group/{group_id}/review")
+def review_post_group(
+    group_id: GroupId, body: GroupReviewIn, member: Acting, session: Writing
+) -> DecidedGroup:
+    """Decide on posts of a group. Each gets its own answer."""
+    decided = review.review_group(session, decider_of(member), group_id, body)
+    return DecidedGroup(id=group_id, posts=decided)
+
+
 @posts.get("/{post_id}")
 def get_post(post_id: PostId, member: Acting, session: Reading) -> ThreadOut:
     """Read a post. With all its parts; a reply's id returns the whole post."""
@@ -243,6 +267,18 @@ def update_post_status(
         session, author_of(member), post_id, body.status, revision=revision
     )
     return read.status_of(changed)
+
+
+@posts.post("/{post_id}/review")
+def review_post(
+    post_id: PostId, body: ReviewIn, member: Acting, session: Writing, if_match: IfMatch = None
+) -> ReviewOut:
+    """Request, withdraw, approve or decline.
+
+    A decision names the revision that was seen. If somebody else has decided, the answer is 409 with the decision.
+    """
+    revision = _revision(if_match, body.revision)
+    return review.review(session, decider_of(member), post_id, body, revision=revision)
 
 
 @posts.post("/{post_id}/duplicate", status_code=201)

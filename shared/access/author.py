@@ -3,9 +3,10 @@
 from shared.access.actor import actor_of
 from shared.access.context import ActingMember, Via
 from shared.organizations.models import Role
-from shared.posts.approval import Right
+from shared.posts.approval import ReviewStep, Right
 from shared.posts.models import CreationMethod
 from shared.posts.parts import Author
+from shared.posts.review import Decider
 
 
 def author_of(member: ActingMember, program: str | None = None) -> Author:
@@ -37,3 +38,11 @@ def right_of(member: ActingMember) -> Right:
         must_ask=member.needs_approval,
         may_approve=approves and member.via is Via.SESSION and member.role is not Role.VIEWER,
     )
+
+
+def decider_of(member: ActingMember) -> Decider:
+    """Return the caller as somebody who decides: for the team, as a client (a viewer who may approve), or not at all."""
+    author = author_of(member)
+    is_client = member.role is Role.VIEWER and member.may_approve and member.via is Via.SESSION
+    team = ReviewStep.TEAM if author.right.may_approve else None
+    return Decider(author, ReviewStep.CLIENT if is_client else team)

@@ -448,11 +448,23 @@ MEDIA = _consented(
 _QUEUES = Rule(
     Who.MEMBER, Section.POSTS_PER_MONTH, rate=COMPOSE, action=Action.CREATE, proposes=True
 )
+_DECIDES = Rule(
+    Who.VIEWER,
+    Section.POSTS_PER_MONTH,
+    rate=COMPOSE,
+    action=Action.CREATE,
+    person=True,
+    self_only=True,
+)
 POSTS = _consented(
     {
         "GET /posts": Rule(Who.VIEWER),
         "POST /posts": _QUEUES,
         "GET /posts/list": Rule(Who.VIEWER),
+        "GET /posts/reviews": Rule(Who.VIEWER),
+        # Only people decide. A viewer who may approve is a client.
+        "POST /posts/{post_id}/review": _DECIDES,
+        "POST /posts/group/{group_id}/review": _DECIDES,
         "GET /posts/group/{group_id}": Rule(Who.VIEWER),
         "DELETE /posts/group/{group_id}": Rule(Who.MEMBER),
         "GET /posts/{post_id}": Rule(Who.VIEWER),

@@ -158,6 +158,68 @@ class NotApproved(_StateForbids):
         )
 
 
+class MayNotDecide(Forbidden):
+    """Somebody else decides on the step that the post waits for."""
+
+    code = "may_not_decide"
+
+    def __init__(self, step: str) -> None:
+        super().__init__(
+            "This post waits for the client's approval, so nobody in the team decides on it."
+            if step == "client"
+            else "You may not approve posts. Ask an admin for the right, or somebody who has it."
+        )
+
+
+class NotInReview(Conflict):
+    """The post does not wait for approval."""
+
+    code = "not_in_review"
+
+    def __init__(self) -> None:
+        super().__init__("This post does not wait for approval. Reload it.")
+
+
+class AlreadyDecided(_StateForbids):
+    """Somebody else has decided before; the message says who and how."""
+
+    code = "already_decided"
+
+    def __init__(
+        self, outcome: str, name: str, at: datetime, state: PostState, revision: int
+    ) -> None:
+        super().__init__(
+            f"{name} {outcome} this post at {clock.to_wire(at)}. Reload it.", state, revision
+        )
+        self.problems = (*self.problems, FieldProblem("decision", outcome, self.message))
+
+
+class ReviewIsOverdue(_StateForbids):
+    """The time of the post has passed before it was approved."""
+
+    code = "review_is_overdue"
+
+    def __init__(self, publish_at: datetime, state: PostState, revision: int) -> None:
+        super().__init__(
+            f"The time of this post, {clock.to_wire(publish_at)}, has passed. Approve it with a new `date`.",
+            state,
+            revision,
+        )
+
+
+class ApprovalIsOff(_StateForbids):
+    """Nobody can ask for approval where it is switched off."""
+
+    code = "approval_is_off"
+
+    def __init__(self, state: PostState, revision: int) -> None:
+        super().__init__(
+            "Approval is switched off for this channel. Schedule the post, or ask an admin to switch it on.",
+            state,
+            revision,
+        )
+
+
 class MayBePublished(_StateForbids):
     """The post may be on its platform, and the author may not change it without approval."""
 

@@ -3,9 +3,21 @@
 The transaction that writes them holds the lock of the post's root.
 """
 
+from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
-from shared.core.ids import OrganizationId, UserId
+from shared.audit.queries import recording
+from shared.channels.queries import IN_REACH
+from shared.core.ids import (
+    ChangeId,
+    ChannelId,
+    CustomerId,
+    GroupId,
+    OrganizationId,
+    PostId,
+    UserId,
+)
 from shared.db.statement import Json, NoRow, Statement, sql
 
 STEPS_OF_POST = sql("""(
@@ -75,3 +87,134 @@ SETTLE = Statement(
 
 One statement, so that a post never waits for two steps.
 """
+
+
+class Decide(NamedTuple):
+    """`then`: the step that the post waits for next. `change_id` None: the history is written elsewhere."""
+
+    organization_id: OrganizationId
+    root_id: PostId
+    outcome: str
+    user_id: UserId | None
+    link_id: UUID | None
+    note: str | None
+    steps: list[str]
+    then: str | None
+    date: datetime | None
+    change_id: ChangeId | None
+    action: str
+    changes: Json
+    audit: Json
+
+
+class Decided(NamedTuple):
+    requested_by: UserId | None
+
+
+DECIDE = Statement(
+    "decide_review",
+    sql(
+        """
+        with decided as (
+            update reviews set outcome = :outcome, decided_by = cast(:user_id as uuid), link_id = cast(:link_id as uuid),
+                note = :note, decided_at = now()
+            where root_id = :root_id and organization_id = :organization_id and outcome is null
+            returning id, root_id, revision, requested_by
+        ), voided as (
+            update reviews set voided_at = now()
+            where root_id = :root_id and organization_id = :organization_id and outcome = 'approved'
+                and voided_at is null and cast(:outcome as text) = 'declined'
+        ), posted as (
+            update posts set updated_at = now(),
+                review = case when cast(:outcome as text) = 'declined' then 'declined' else review end,
+                publish_at = coalesce(cast(:date as timestamptz), publish_at),
+                revision = revision + case when cast(:date as timestamptz) is null then 0 else 1 end
+            where root_id = :root_id and organization_id = :organization_id and deleted_at is null
+                and (cast(:outcome as text) = 'declined' or cast(:date as timestamptz) is not null)
+        ), next as (
+            insert into reviews (id, organization_id, root_id, step, steps, revision, requested_by)
+            select gen_random_uuid(), :organization_id, root_id, cast(:then as text), cast(:steps as text[]),
+                revision + case when cast(:date as timestamptz) is null then 0 else 1 end, requested_by
+            from decided where cast(:then as text) is not null
+        ), history as (
+            insert into revisions (id, organization_id, root_id, revision, actor_id, action, changes)
+            select cast(:change_id as uuid), :organization_id, root_id, revision, cast(:user_id as uuid),
+                cast(:action as text), cast(:changes as jsonb)
+            from decided where cast(:change_id as uuid) is not null
+        ), {recording}
+        select requested_by from decided
+        """,
+        recording=recording(sql("exists (select from decided)")),
+    ),
+    params=Decide,
+    row=Decided,
+)
+"""Decide on the step that a locked post waits for, go on to the next one, and record it.
+
+One statement, so that a decision is never without its history. A time that a decision moves is the same for all later steps.
+"""
+
+
+class OfPost(NamedTuple):
+    organization_id: OrganizationId
+    root_id: PostId
+
+
+class LastDecision(NamedTuple):
+    outcome: str
+    decided_by: str | None
+    decided_at: datetime
+
+
+LAST_DECISION = Statement(
+    "last_decision",
+    sql("""
+        select reviews.outcome, nullif(trim(users.name || ' ' || users.last_name), '') as decided_by, reviews.decided_at
+        from reviews left join users on users.id = reviews.decided_by
+        where reviews.organization_id = :organization_id and reviews.root_id = :root_id and reviews.outcome is not null
+        order by reviews.decided_at desc limit 1
+    """),
+    params=OfPost,
+    row=LastDecision,
+)
+"""Return the latest decision on a post; no row: there was none."""
+
+
+class Waiting(NamedTuple):
+    organization_id: OrganizationId
+    customers: list[CustomerId] | None
+    most: int
+
+
+class WaitingRow(NamedTuple):
+    id: PostId
+    group: GroupId
+    integration: ChannelId
+    integration_name: str
+    content: str
+    publish_date: datetime
+    overdue: bool
+    revision: int
+    step: str
+    steps: list[str]
+    requested_by: UserId | None
+    requested_at: datetime
+
+
+LIST_WAITING = Statement(
+    "list_waiting_reviews",
+    sql(
+        """
+        select p.id, p.group_id as "group", c.id as integration, c.name as integration_name, p.content,
+            p.publish_at as publish_date, p.publish_at <= now() as overdue, p.revision, r.step, r.steps, r.requested_by,
+            r.created_at as requested_at
+        from reviews r join posts p on p.id = r.root_id join channels c on c.id = p.channel_id
+        where r.organization_id = :organization_id and r.outcome is null and p.deleted_at is null and {in_reach}
+        order by p.publish_at, p.id limit :most
+        """,
+        in_reach=IN_REACH,
+    ),
+    params=Waiting,
+    row=WaitingRow,
+)
+"""List the posts that wait for approval, earliest first."""

@@ -73,7 +73,7 @@ FOREIGN: dict[str, Uses] = {
         },
         writes=set(),
     ),
-    "posts": Uses(reads={"channels", "media", "webhooks"}, writes=set()),
+    "posts": Uses(reads={"channels", "media", "users", "webhooks"}, writes=set()),
     "publishing": Uses(
         reads={
             "channels",

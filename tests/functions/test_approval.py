@@ -1,6 +1,7 @@
 """Posts that wait for approval: every way of queueing one passes the same gate, with the right of its author."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select, text
@@ -29,7 +30,7 @@ from tests.functions.test_plan_of_posts import (
     resend,
 )
 from tests.functions.test_posts import body, compose, entry, soon
-from tests.gateway import Gateway, as_member, by_grant, by_key
+from tests.gateway import Answer, Gateway, as_member, by_grant, by_key
 
 pytestmark = pytest.mark.usefixtures("queues")
 
@@ -320,3 +321,180 @@ class TestRules:
         program = by_key(organizations, session, member)
         answer = program.put("/settings/approval", {"approval": "none"})
         assert (answer.status, answer.json["code"]) == (403, "person_needed")
+
+
+class TestDecisions:
+    @pytest.fixture
+    def waiting(self, session: Session, channel: Channel, asking: Gateway) -> Post:
+        """A post of two parts that waits for the team."""
+        compose(asking, entry(channel, "1", "2"), date=soon(8))
+        return root(session)
+
+    @pytest.fixture
+    def client(self, session: Session, organization: Organization) -> Gateway:
+        viewer = a_member(session, organization, role=Role.VIEWER, may_approve=True)
+        return as_member(app, session, viewer)
+
+    def test_an_approval_queues_the_post_and_arms_it(
+        self, session: Session, waiting: Post, caller: Gateway
+    ) -> None:
+        answer = decide(caller, waiting, note="Well done")
+        assert (answer.status, answer.json["review"]) == (200, "approved"), answer.text
+        assert status_of(session, waiting) == CLEARED
+        stored = root(session, waiting)
+        assert (stored.due_at, stored.armed_revision) == (stored.publish_at, stored.revision)
+        assert steps(session, waiting) == [("team", "approved")]
+
+    def test_history_shows_the_request_and_the_decision(
+        self, waiting: Post, asking: Gateway, caller: Gateway
+    ) -> None:
+        decide(caller, waiting, "decline", note="Too loud")
+        request = {"action": "request", "note": "Softer now"}
+        assert asking.post(f"/posts/{waiting.id}/review", request).status == 200
+        decide(caller, waiting, revision=2)
+        events = caller.get(f"/posts/{waiting.id}/history").json["history"]
+        listed = [
+            (one["action"], one["changes"].get("note"), one["changes"].get("review"))
+            for one in reversed(events)
+        ]
+        assert listed == [
+            ("composed", None, ["none", "requested"]),
+            ("declined", [None, "Too loud"], ["requested", "declined"]),
+            ("review_requested", [None, "Softer now"], ["declined", "requested"]),
+            ("approved", None, ["requested", "approved"]),
+        ]
+        assert [one["revision"] for one in reversed(events)] == [1, 1, 2, 3]
+
+    def test_a_decision_names_the_revision_that_was_seen(
+        self, session: Session, waiting: Post, asking: Gateway, caller: Gateway
+    ) -> None:
+        asking.put(f"/posts/{waiting.id}", {"content": "Other"})
+        answer = decide(caller, waiting, revision=1)
+        assert (answer.status, answer.json["code"]) == (409, "post_changed")
+        answer = caller.post(f"/posts/{waiting.id}/review", {"action": "approve"})
+        assert (answer.status, answer.json["errors"][0]["path"]) == (422, "revision")
+        assert status_of(session, waiting) == WAITS
+
+    def test_a_second_decision_is_refused_with_the_first(
+        self, waiting: Post, caller: Gateway
+    ) -> None:
+        decide(caller, waiting, "decline")
+        answer = decide(caller, waiting)
+        assert (answer.status, answer.json["code"]) == (409, "already_decided")
+        assert "declined" in answer.json["detail"]
+
+    def test_nobody_decides_without_the_right(
+        self, waiting: Post, asking: Gateway, client: Gateway
+    ) -> None:
+        for somebody in (asking, client):
+            answer = decide(somebody, waiting)
+            assert (answer.status, answer.json["code"]) == (403, "may_not_decide")
+
+    def test_no_key_decides(self, session: Session, waiting: Post, member: Member) -> None:
+        assert decide(by_key(app, session, member), waiting).json["code"] == "person_needed"
+
+    def test_the_client_decides_after_the_team(
+        self,
+        session: Session,
+        organization: Organization,
+        waiting: Post,
+        caller: Gateway,
+        client: Gateway,
+    ) -> None:
+        require(organization, ApprovedBy.TEAM_THEN_CLIENT)  # stricter than when it was requested
+        first = decide(caller, waiting)
+        assert (first.json["review"], first.json["waitsFor"]) == ("requested", "client")
+        assert status_of(session, waiting) == WAITS
+        assert decide(caller, waiting).json["code"] == "may_not_decide"
+        assert decide(client, waiting).status == 200
+        assert status_of(session, waiting) == CLEARED
+
+    def test_a_change_after_the_approval_voids_it(
+        self, session: Session, waiting: Post, caller: Gateway, asking: Gateway
+    ) -> None:
+        decide(caller, waiting)
+        assert asking.put(f"/posts/{waiting.id}", {"content": "Other"}).status == 200
+        assert status_of(session, waiting) == WAITS
+        assert steps(session, waiting) == [("team", None)]
+
+    def test_but_not_one_by_somebody_who_may_approve(
+        self, session: Session, waiting: Post, caller: Gateway
+    ) -> None:
+        decide(caller, waiting)
+        assert caller.put(f"/posts/{waiting.id}", {"content": "Other"}).status == 200
+        assert status_of(session, waiting) == CLEARED
+
+    def test_an_overdue_post_needs_a_new_time(
+        self, session: Session, waiting: Post, caller: Gateway
+    ) -> None:
+        late = text("update posts set publish_at = now() - interval '1 minute'")
+        session.execute(late)
+        answer = decide(caller, waiting)
+        assert (answer.status, answer.json["code"]) == (409, "review_is_overdue")
+        assert status_of(session, waiting) == WAITS
+        assert decide(caller, waiting, date=soon(30)).status == 200
+        assert status_of(session, waiting) == CLEARED
+
+    def test_a_request_can_be_withdrawn(
+        self, session: Session, waiting: Post, asking: Gateway
+    ) -> None:
+        withdraw = {"action": "withdraw"}
+        answer = asking.post(f"/posts/{waiting.id}/review", withdraw)
+        assert answer.json["review"] == "none"
+        assert steps(session, waiting) == [("team", "withdrawn")]
+        answer = asking.post(f"/posts/{waiting.id}/review", withdraw)
+        assert (answer.status, answer.json["code"]) == (409, "not_in_review")
+
+    def test_asking_is_optional_unless_it_is_off(
+        self, session: Session, organization: Organization, channel: Channel, caller: Gateway
+    ) -> None:
+        post = a_post(session, channel, state=PostState.DRAFT, publish_at=later())
+        ask = {"action": "request"}
+        answer = caller.post(f"/posts/{post.id}/review", ask)
+        assert (answer.status, answer.json["code"]) == (409, "approval_is_off")
+        organization.approval = Approval.OPTIONAL
+        session.flush()
+        assert caller.post(f"/posts/{post.id}/review", ask).json["review"] == "requested"
+
+    def test_posts_of_a_group_get_one_answer_each(
+        self, session: Session, organization: Organization, asking: Gateway, caller: Gateway
+    ) -> None:
+        channels = [a_channel(session, organization) for _ in range(3)]
+        created = compose(asking, *map(entry, channels), date=soon(60))
+        first, second, third = (one["postId"] for one in created)
+        decide(caller, session.get_one(Post, UUID(second)), "decline")
+        posts = [{"id": first, "revision": 1}, {"id": second, "revision": 1},
+                 {"id": third, "revision": 7}]  # fmt: skip
+        path = f"/posts/group/{created[0]['group']}/review"
+        answer = caller.post(path, {"action": "approve", "posts": posts})
+        assert answer.status == 200, answer.text
+        assert [(one["status"], one["code"]) for one in answer.json["posts"]] == [
+            (200, None), (409, "already_decided"), (409, "post_changed"),
+        ]  # fmt: skip
+        states = select(Post.review).order_by(Post.created_at, Post.id)
+        session.expire_all()
+        assert session.scalars(states).all() == ["approved", "declined", "requested"]
+
+    def test_what_waits_is_listed_for_those_who_see_it(
+        self, session: Session, organization: Organization, waiting: Post, caller: Gateway
+    ) -> None:
+        [listed] = caller.get("/posts/reviews").json["reviews"]
+        assert (listed["id"], listed["step"], listed["isYours"]) == (str(waiting.id), "team", True)
+        customer = a_customer(session, organization)
+        limited = a_member(session, organization, role=Role.VIEWER, customers=[customer.id])
+        assert as_member(app, session, limited).get("/posts/reviews").json == {"reviews": []}
+
+    def test_decisions_are_recorded_in_the_audit_log(
+        self, session: Session, waiting: Post, caller: Gateway
+    ) -> None:
+        decide(caller, waiting, "decline")
+        log = text("select action from audit_events where subject_id = :id order by at, id")
+        actions = session.execute(log, {"id": waiting.id}).scalars().all()
+        assert actions == ["post.composed", "post.declined"]
+
+
+def decide(
+    caller: Gateway, post: Post, action: str = "approve", *, revision: int = 1, **more: Any
+) -> Answer:
+    sent = {"action": action, "revision": revision, **more}
+    return caller.post(f"/posts/{post.id}/review", sent)

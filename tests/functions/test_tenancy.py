@@ -71,6 +71,11 @@ BODIES: dict[str, Any] = {
     "POST /public/v1/integration-trigger/{channel_id}": {"methodName": "company"},
     "PUT /settings/approval/{customer_id}": {"approval": "none"},
     "POST /user/factors/{factor_id}/confirm": {"code": "123456"},
+    "POST /posts/{post_id}/review": {"action": "approve", "revision": 1},
+    "POST /posts/group/{group_id}/review": {
+        "action": "approve",
+        "posts": [{"id": str(new_id()), "revision": 1}],
+    },
     "PUT /customers/{customer_id}": {"name": "Mine now"},
     "PUT /settings/team/{user_id}": {"role": "VIEWER"},
     "PUT /integrations/{channel_id}/customer": {"customerId": None},

@@ -103,6 +103,9 @@ LEAST = {
         GET /user/recovery
         GET /settings/organization
         GET /settings/approval
+        GET /posts/reviews
+        POST /posts/{post_id}/review
+        POST /posts/group/{group_id}/review
         POST /organizations
         POST /organizations/leave
         POST /user/join-org
@@ -275,6 +278,8 @@ LEAST = {
     """,
 }
 PERSONS_ALONE = """
+    POST /posts/{post_id}/review
+    POST /posts/group/{group_id}/review
     GET /user/personal
     POST /user/personal
     GET /user/email-notifications
@@ -573,6 +578,8 @@ PERSONAL = """
 """
 """What ignores the organization and the impersonation that a request names."""
 SELF_ONLY = """
+    POST /posts/{post_id}/review
+    POST /posts/group/{group_id}/review
     PUT /settings/approval
     PUT /settings/approval/{customer_id}
     DELETE /settings/approval/{customer_id}
@@ -787,6 +794,8 @@ PLAN_LIMITS = {
         PUT /posts/{post_id}/status
         POST /posts/{post_id}/duplicate
         POST /posts/{post_id}/resend
+        POST /posts/{post_id}/review
+        POST /posts/group/{group_id}/review
         POST /public/v1/posts
         PUT /public/v1/posts/{post_id}
         PUT /public/v1/posts/{post_id}/status

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import boto3
@@ -14,13 +15,16 @@ from shared.core.ids import PostId
 from shared.core.reach import Reach
 from shared.db.session import unit_of_work
 from shared.organizations.models import Role
+from shared.posts.approval import ReviewStep, Right
 from shared.posts.compose import compose
 from shared.posts.delete import delete_post
 from shared.posts.edit import edit
-from shared.posts.errors import PostChanged, PostIsPublishing
-from shared.posts.lifecycle import PostState
-from shared.posts.models import Post
+from shared.posts.errors import AlreadyDecided, PostChanged, PostIsPublishing
+from shared.posts.lifecycle import PostState, Review
+from shared.posts.models import Post, PostReview
 from shared.posts.parts import Author
+from shared.posts.review import Decider, review
+from shared.posts.review_schemas import ReviewIn
 from shared.posts.schemas import PostDraft, PostEdit
 from shared.publishing.claim import claim
 from tests.builders import a_channel, a_post, an_organization
@@ -195,3 +199,71 @@ class TestSchedules:
         with unit_of_work() as session:
             delete_post(session, author(far), far.id)
         assert names() == []
+
+
+class TestTwoDeciders:
+    @pytest.fixture
+    def waiting(self, committed: Engine) -> Post:
+        """A post that waits for the team."""
+        with unit_of_work() as session:
+            channel = a_channel(session, an_organization(session))
+            when = datetime.now(UTC) + timedelta(minutes=5)
+            root = a_post(
+                session,
+                channel,
+                state=PostState.DRAFT,
+                review=Review.REQUESTED,
+                publish_at=when,
+            )
+            session.add(
+                PostReview(
+                    organization_id=root.organization_id,
+                    root_id=root.id,
+                    step=ReviewStep.TEAM,
+                    steps=["team"],
+                    revision=1,
+                )
+            )
+        return root
+
+    @pytest.mark.parametrize(("first", "then"), [("approve", "decline"), ("decline", "approve")])
+    def test_the_first_one_counts_and_the_other_sees_it(
+        self, committed: Engine, waiting: Post, another: ThreadPoolExecutor, first: str, then: str
+    ) -> None:
+        with unit_of_work() as session:
+            decide(session, waiting, first)
+            second = another.submit(decide_alone, waiting, then)
+            until_it_waits(committed, second)
+        with pytest.raises(AlreadyDecided) as refused:
+            second.result(timeout=20)
+        assert f"{first}d" in refused.value.message
+        now = stored(waiting.id)
+        approved = first == "approve"
+        assert now.state is (PostState.QUEUED if approved else PostState.DRAFT)
+        assert now.review is (Review.APPROVED if approved else Review.DECLINED)
+
+    def test_a_change_at_the_same_time_is_not_approved_unseen(
+        self, committed: Engine, waiting: Post, another: ThreadPoolExecutor
+    ) -> None:
+        with unit_of_work() as session:
+            edit(session, asking(waiting), waiting.id, PostEdit(content="New"), revision=None)
+            second = another.submit(decide_alone, waiting, "approve")
+            until_it_waits(committed, second)
+        with pytest.raises(PostChanged):
+            second.result(timeout=20)
+        assert stored(waiting.id).review is Review.REQUESTED
+
+
+def asking(post: Post) -> Author:
+    return Author(Reach(post.organization_id), None, Role.MEMBER, right=Right(must_ask=True))
+
+
+def decide(session: Session, post: Post, action: str) -> None:
+    approver = replace(author(post), right=Right(may_approve=True))
+    wanted = ReviewIn.model_validate({"action": action})
+    review(session, Decider(approver, ReviewStep.TEAM), post.id, wanted, revision=1)
+
+
+def decide_alone(post: Post, action: str) -> None:
+    with unit_of_work() as session:
+        decide(session, post, action)
