@@ -49,7 +49,8 @@ _MAX_SINGLE_BYTES = 5 * 1024**3
 # The headers that CloudFront adds to media (MediaHeaders in template.yaml), so that an upload never runs as html.
 _PUBLIC_HEADERS = {
     "access-control-allow-origin": "*",
-    "content-security-policy": "default-src 'none'; sandbox",
+    "content-security-policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox",
+    "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
 

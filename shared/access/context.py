@@ -69,6 +69,7 @@ from shared.core.ids import (
     SessionId,
     UserId,
 )
+from shared.core.log import note
 from shared.core.reach import Reach
 from shared.identity.errors import SessionOver
 from shared.identity.logins import methods_of
@@ -285,11 +286,13 @@ def _by_session(session: Session | Connection, credentials: Credentials, rule: R
     if target:
         row = _find(session, By.IMPERSONATION, rule, target=target, **values)
         if row is not None:
+            _note(row, Via.SESSION)
             return _caller(row, Via.SESSION, rule)
     chosen = None if rule.personal else _named(credentials.organization, OrganizationId)
     row = _find(session, By.SESSION, rule, chosen=chosen, **values)
     if row is None:
         raise SessionOver
+    _note(row, Via.SESSION)
     if target and not rule.personal:
         raise ImpersonationOver if row.is_super_admin else ImpersonationRefused
     if row.organization_id is None and not rule.personal:
@@ -304,6 +307,7 @@ def _by_program(session: Session | Connection, credentials: Credentials, rule: R
     row = _find(session, by, rule, key_hash=hash_secret(key))
     if row is None:
         raise UnknownGrant if via is Via.OAUTH else UnknownApiKey
+    _note(row, via)
     if rule.person:
         raise PersonNeeded
     if via is Via.OAUTH and not rule.consent:
@@ -314,6 +318,16 @@ def _by_program(session: Session | Connection, credentials: Credentials, rule: R
     if rule.writes and not rule.judges_itself and not caller.member.may_write:
         caller.member.require_proposal(rule.proposes)
     return caller
+
+
+def _note(row: CallerRow, via: Via) -> None:
+    """Add the caller's ids to the log, before anything is refused: the organization, the person, and the API key or grant."""
+    proof = {Via.API_KEY: "key_id", Via.OAUTH: "grant_id"}.get(via)
+    note(
+        organization_id=row.organization_id,
+        user_id=row.user_id,
+        **({proof: row.principal} if proof else {}),
+    )
 
 
 def _find(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
+from shared.apps.credentials import UNUSED_LIFE
 from shared.apps.redirects import origin_of
 from shared.apps.schemas import AppShown, Maker
 from shared.apps.scopes import PROPOSE, READ, WRITE
@@ -19,6 +20,7 @@ _MAY = {
     PROPOSE: "write posts, which wait until somebody approves them, and upload files",
     WRITE: "write, change, publish and delete posts, upload files, and connect or remove channels",
 }
+_ENDS = f"It ends after {UNUSED_LIFE.days} days without use."
 _MAY_NOT = "It cannot administer the organization: its settings, members, keys and webhooks."
 
 
@@ -71,7 +73,7 @@ def consent_page(
 </form>
 <p id="said" role="status"></p>
 <p>You are signed in as {escape(who.email)}. After you answer, you go to {escape(origin_of(app.redirect_url))}. You can
-withdraw permission at any time.</p>
+withdraw permission at any time. {_ENDS}</p>
 """
     return PageContent(f"Allow {app.name} to act for you?", body, _SEND + _CONSENT)
 
@@ -92,7 +94,8 @@ code.</strong></p>
 <button name="answer" value="deny" class="second">Do not allow</button>
 </form>
 <p id="said" role="status"></p>
-<p>You are signed in as {escape(who.email)}. You can withdraw permission at any time.</p>
+<p>You are signed in as {escape(who.email)}. You can withdraw permission at any time.
+{_ENDS}</p>
 """
     return PageContent("Allow a device to act for you?", body, _SEND + _DEVICE)
 

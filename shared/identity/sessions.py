@@ -163,6 +163,7 @@ def open_session(
         raise LoginRefused
     if opened.asked is not None:
         return FactorNeeded(secret, [Method(method) for method in opened.asked])
+    _log_started(user_id, session_id, evidence)
     return _tokens(session, SessionClaims(user_id, session_id), renew, new_token, opened, browser)
 
 
@@ -209,6 +210,7 @@ def open_proven_session(
         return None
     if factor.method is Method.RECOVERY_CODE:
         queue_letter(session, opened.email, letters.recovery_code_used(opened.codes_left))
+    _log_started(user_id, session_id, evidence)
     return _tokens(session, SessionClaims(user_id, session_id), renew, new_token, opened, browser)
 
 
@@ -327,6 +329,17 @@ def _forgive(
     if not is_password(password, stored):
         raise LoginRefused
     return stored  # another sign-in replaced it
+
+
+def _log_started(user_id: UserId, session_id: SessionId, evidence: Evidence) -> None:
+    log.info(
+        "session.started",
+        extra={
+            "user_id": str(user_id),
+            "session_id": str(session_id),
+            "methods": sorted(evidence.methods),
+        },
+    )
 
 
 def _tokens(

@@ -20,12 +20,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from shared.access.context import (
-    NO_ORGANIZATION,
     ActingMember,
     Caller,
     Credentials,
     Profile,
-    Via,
     count_public,
     identify,
     network_of,
@@ -94,7 +92,6 @@ def guard(rule: Rule) -> Callable[[Request], Awaitable[None]]:
             )
             caller = _with_origin(caller, request)
             request.state.caller, request.state.quota = caller, caller.quota
-            note(**_who(caller))
             if rule.rate and rule.rate.in_memory:
                 count_in_memory(rule.rate, str(caller.principal))
             if caller.member.impersonated_by:
@@ -112,18 +109,6 @@ def _with_origin(caller: Caller, request: Request) -> Caller:
         address=client_address(request),
     )
     return replace(caller, member=member)
-
-
-def _who(caller: Caller) -> dict[str, object]:
-    """Return the caller's ids for the log: the organization, the person, and the API key or grant."""
-    member = caller.member
-    chosen = None if member.organization_id == NO_ORGANIZATION else member.organization_id
-    proof = {Via.API_KEY: "key_id", Via.OAUTH: "grant_id"}.get(member.via)
-    return {
-        "organization_id": chosen,
-        "user_id": member.user_id,
-        **({proof: caller.principal} if proof else {}),
-    }
 
 
 def _count_public(request: Request, rate: Rate) -> None:

@@ -221,7 +221,11 @@ def _request_id(request: Request) -> str:
 def _security_headers() -> list[tuple[bytes, bytes]]:
     headers = [
         (b"cache-control", b"no-store"),
-        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+        # `default-src` covers neither of the other two.
+        (
+            b"content-security-policy",
+            b"default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+        ),
         # Not `no-referrer`, with which forms of our own pages would be sent with `Origin: null`.
         (b"referrer-policy", b"same-origin"),
         (b"x-content-type-options", b"nosniff"),

@@ -229,6 +229,8 @@ def _refused(request: Request, error: Exception) -> AppError:
         raise error  # `Edge` runs the request again
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request.failed", extra={"code": error.code, "detail": error.message})
+    elif error.status == HTTPStatus.FORBIDDEN:
+        log.info("request.refused", extra={"code": error.code})
     return error
 
 

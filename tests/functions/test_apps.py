@@ -267,6 +267,7 @@ class TestConsentPage:
         )  # where the member is shut out, nothing can be allowed
         for part in (
             "Newsroom", "Writes news.", "publish and delete", "cannot administer", "https://newsroom.example",
+            "ends after 90 days without use",
         ):  # fmt: skip
             assert part in answer.text
         assert (

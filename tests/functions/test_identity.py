@@ -1,5 +1,6 @@
 """Whether people come in, stay in, are told apart, and are let out."""
 
+import io
 import json
 import re
 from datetime import datetime, timedelta
@@ -368,6 +369,19 @@ class TestLogin:
         prefixed = [line for line in answer.set_cookies if line.startswith("__Host-")]
         assert all("Path=/;" in line and "Domain" not in line for line in prefixed)
 
+    def test_success_and_failure_are_logged_without_the_address(
+        self, browser: Gateway, session: DbSession, log_lines: io.StringIO
+    ) -> None:
+        user = a_user(session)
+        for password in ("wrong one", PASSWORD):
+            browser.post("/auth/login", {"email": user.email, "password": password})
+        lines = [json.loads(line) for line in log_lines.getvalue().splitlines()]
+        (refused,) = [line for line in lines if line["message"] == "login.refused"]
+        (started,) = [line for line in lines if line["message"] == "session.started"]
+        assert refused["user_id"] == started["user_id"] == str(user.id)
+        assert started["methods"] == ["password"]
+        assert user.email not in log_lines.getvalue()
+
     def test_cookies_are_not_secure_on_a_laptop(self, browser: Gateway, session: DbSession) -> None:
         user = a_user(session)
         answer = browser.post("/auth/login", {"email": user.email, "password": PASSWORD})
@@ -440,6 +454,15 @@ class TestRenew:
         assert thief.post("/auth/renew").json["code"] == "session_over"
         assert browser.get("/user/self").status == 401
         assert browser.post("/auth/renew").status == 401
+
+    @pytest.mark.parametrize(("days", "status"), [(29, 200), (30, 401)])
+    def test_session_that_nobody_renews_ends_after_thirty_days(
+        self, browser: Gateway, session: DbSession, days: int, status: int
+    ) -> None:
+        log_in(session, browser)
+        older = text("update sessions set expires_at = expires_at - make_interval(days => :days)")
+        session.execute(older, {"days": days})
+        assert browser.post("/auth/renew").status == status
 
     def test_token_from_before_the_last_one_counts_as_stolen_too(
         self, browser: Gateway, session: DbSession

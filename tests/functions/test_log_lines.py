@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from functions.posts import app as posts
 from functions.publish.app import prepare
 from shared.core.ids import new_id
-from shared.organizations.models import Member
+from shared.organizations.models import Member, Role
 from tests.gateway import as_member
 
 CONTEXT = SimpleNamespace(
@@ -53,6 +53,19 @@ class TestRequest:
         assert line["user_id"] == str(member.user_id)
         assert line["operation_id"] == "getPostHistory"
         assert line["post_id"] == str(post_id)
+
+    def test_a_refusal_names_who_was_refused_and_what(
+        self, session: Session, queues: None, member: Member, log_lines: io.StringIO
+    ) -> None:
+        member.role = Role.VIEWER
+        session.flush()
+        answer = as_member(posts.app, session, member).post("/posts/tags", {"name": "x"})
+        assert answer.status == 403
+        (line,) = _lines(log_lines)
+        assert (line["message"], line["code"]) == ("request.refused", answer.json["code"])
+        assert line["organization_id"] == str(member.organization_id)
+        assert line["user_id"] == str(member.user_id)
+        assert line["operation_id"] == "createTag"
 
 
 class TestMessages:

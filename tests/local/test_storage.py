@@ -448,7 +448,10 @@ class TestBrowsers:
             b"<svg",
             "image/svg+xml",
         )
-        assert got.headers["content-security-policy"] == "default-src 'none'; sandbox"
+        assert (
+            got.headers["content-security-policy"]
+            == "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox"
+        )
         assert httpx.get(f"{front.url}/_public/org/none").status_code == 403
         assert httpx.put(f"{front.url}/_public/org/new", content=b"x").status_code == 405
 

@@ -185,9 +185,11 @@ class TestStorage:
         assert secured["ContentTypeOptions"] == {"Override": True}
         policy = secured["ContentSecurityPolicy"]
         assert policy == {
-            "ContentSecurityPolicy": "default-src 'none'; sandbox",
+            "ContentSecurityPolicy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox",
             "Override": True,
         }
+        referrer = {"ReferrerPolicy": "no-referrer", "Override": True}
+        assert secured["ReferrerPolicy"] == referrer
         (access,) = of_type("AWS::CloudFront::OriginAccessControl").values()
         assert access["OriginAccessControlConfig"]["SigningBehavior"] == "always"
 

@@ -352,7 +352,9 @@ class TestHeaders:
             headers = gateway.get(path).headers
             assert headers["x-content-type-options"] == "nosniff"
             assert headers["cache-control"] == "no-store"
-            assert "default-src 'none'" in headers["content-security-policy"]
+            policy = headers["content-security-policy"].split("; ")
+            assert policy == ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"]
+            assert headers["referrer-policy"] == "same-origin"
 
     def test_https_is_insisted_on_where_it_is_used(
         self, app: FastAPI, configure: Configure
@@ -360,7 +362,8 @@ class TestHeaders:
         assert "strict-transport-security" not in Gateway(app).get("/items").headers
         configure(PUBLIC_URL="https://roost.example")
         secure = make_app("other", routers=[])
-        assert "strict-transport-security" in Gateway(secure).get("/").headers
+        stated = Gateway(secure).get("/").headers["strict-transport-security"]
+        assert stated == "max-age=31536000; includeSubDomains"
 
     def test_only_named_origins_may_call_with_credentials(self, configure: Configure) -> None:
         configure(CORS_ORIGINS="https://app.example")
