@@ -14,11 +14,17 @@ from shared.web.routing import Route
 # Routes that write in autocommit: what they record stays, whatever they answer. The others here change at most one row.
 IN_AUTOCOMMIT = {
     "POST /auth/login",
+    "POST /auth/mfa",
+    "POST /auth/mfa/options",
+    "POST /auth/passkey",
+    "POST /auth/passkey/options",
     "POST /auth/renew",
     "POST /device/token",
     "POST /oauth/revoke",
     "POST /oauth/token",
+    "POST /user/confirm/options",
     "POST /user/logout",
+    "POST /user/passkeys",
     "GET /notifications/list",
     "POST /media/{media_id}/parts",
     "POST /posts/valid",
