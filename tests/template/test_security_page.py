@@ -24,7 +24,7 @@ from shared.identity import (
     sessions,
 )
 from shared.identity.login_providers import base
-from shared.organizations import impersonation
+from shared.organizations import deletions, impersonation
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "security.md").read_text()
@@ -223,6 +223,7 @@ class TestNumbers:
             f"within {leaked_passwords.LONGEST_REQUEST.seconds} second",
             f"After {second_factor.WARNED_AFTER} wrong codes",
             f"at most {sessions.MOST_SESSIONS} sessions",
+            f"can come back for {deletions.TIME_TO_RETURN.days} days",
             f"in the last {context.FRESH.seconds // 60} minutes",
         ):
             assert sentence in PAGE, sentence
