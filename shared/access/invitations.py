@@ -31,7 +31,7 @@ from shared.audit.record import record
 from shared.aws.mail import Mail, mail_is_on
 from shared.billing.sections import Section
 from shared.billing.usage import check_level, find_allowances
-from shared.channels.customers import check_customers
+from shared.channels.limits import check_customers
 from shared.core.config import settings
 from shared.core.crypto import hash_secret, new_secret
 from shared.core.errors import FieldProblem, InvalidInput

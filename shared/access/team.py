@@ -34,7 +34,7 @@ from shared.audit.entries import Action, Entry
 from shared.audit.record import record_all
 from shared.billing.sections import Section
 from shared.billing.usage import check_level, find_allowances
-from shared.channels.customers import check_customers
+from shared.channels.limits import check_customers
 from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.ids import ApiKeyId, CustomerId, OrganizationId, UserId
 from shared.db.statement import to_json

@@ -1,7 +1,5 @@
 """An organization's customers, by which channels are grouped."""
 
-from collections.abc import Sequence
-
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -14,7 +12,7 @@ from shared.channels.errors import CustomerNameTaken, CustomerNotFound, TooManyC
 from shared.channels.queries import ChannelSummary
 from shared.channels.schemas import ChangeCustomer, CustomerList, CustomerOut
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import ChannelId, CustomerId, OrganizationId, new_id
+from shared.core.ids import ChannelId, CustomerId, new_id
 from shared.core.reach import Reach
 from shared.organizations.queries import FORGET_CUSTOMER_OF_MEMBERS, lock_organization
 
@@ -104,26 +102,6 @@ def change_customer(
         queries.hold_customer(session, reach, customer_id)
     kept = str(customer_id) if customer_id else None
     return change_channel(session, reach, actor, channel_id, {"customer_id": kept})
-
-
-def check_customers(
-    session: Session, organization_id: OrganizationId, customer_ids: Sequence[CustomerId]
-) -> None:
-    """Check that all customers exist, which a request lists in its field `customers`.
-
-    Raises:
-        InvalidInput: the organization has no such customer; each is listed.
-    """
-    rows = queries.FIND_CUSTOMERS.all(session, organization_id, list(customer_ids))
-    known = {row.id for row in rows}
-    words = "This customer does not exist. Choose one from `GET /customers`."
-    unknown = [
-        FieldProblem(f"customers.{number}", "customer_not_found", words)
-        for number, customer_id in enumerate(customer_ids)
-        if customer_id not in known
-    ]
-    if unknown:
-        raise InvalidInput("Some customers do not exist. Nothing was changed.", problems=unknown)
 
 
 def _named(session: Session, actor: Actor, name: str) -> CustomerId:

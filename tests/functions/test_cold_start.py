@@ -22,7 +22,15 @@ def test_the_collector_runs_less_often_from_the_first_import_on() -> None:
 
 
 # What only some routes of the function need. Each takes milliseconds of every cold start if it is imported at the top.
-LATE = ("zxcvbn", "segno", "webauthn", "shared.identity.leaked_passwords")
+LATE = (
+    "zxcvbn",
+    "segno",
+    "webauthn",
+    "coincurve",
+    "httpx",
+    "shared.identity.leaked_passwords",
+    "shared.channels.connection",
+)
 
 
 def test_identity_starts_without_what_only_some_routes_need() -> None:
