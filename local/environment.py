@@ -25,13 +25,14 @@ _STORAGE_OF_ITS_OWN = ("S3_ENDPOINT_URL", "S3_CREDENTIALS_SECRET", "S3_REGION", 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The address of every part, without a trailing slash."""
+    """The address of every part, without a trailing slash. `names` is the name server's, `host:port`."""
 
     api: str
     sandbox: str
     objects: str
     aws: str
     openid: str
+    names: str = ""
 
     @property
     def media(self) -> str:
@@ -82,6 +83,7 @@ def function_environment(
         # The sandbox takes the place of a Mastodon instance; it may use http on this machine because it is named here.
         "MASTODON_URL": addresses.sandbox,
         "ALLOW_LOOPBACK_ADDRESSES": "true",
+        "TEST_NAMES_SERVER": addresses.names,
     }
     return {**offered, **replaced, **_from_the_shell(replaced)}
 

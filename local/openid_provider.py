@@ -27,6 +27,10 @@ PEOPLE = (
         claims={"email": "grace@example.com", "email_verified": True, "name": "Grace Hopper"},
     ),
     oidc_provider_mock.User(
+        sub="company",
+        claims={"email": "ada@acme.test", "email_verified": True, "name": "Ada of Acme"},
+    ),
+    oidc_provider_mock.User(
         sub="unverified",
         claims={"email": "somebody@example.com", "email_verified": False, "name": "Somebody"},
     ),

@@ -34,6 +34,8 @@ from local.home import CannotStart, Home
 from local.intrinsics import TemplateRefused
 from local.keep import PartEnded, keep_aws, keep_database, watch_disk
 from local.mailbox import Mailbox
+from local.names import FILE as NAMES_FILE
+from local.names import NameServer
 from local.on_demand import OnDemand
 from local.postgres import EmbeddedPostgres
 from local.provider_keys import KEYS_FILE, read_keys
@@ -155,12 +157,15 @@ async def _bring_up(
     mailbox = Mailbox(home.path / "mails")
     aws = LocalAws(home.path, mailbox)
     stack.callback(aws.close)
+    names = NameServer(home.path / NAMES_FILE)
+    stack.callback(names.close)
     addresses = Addresses(
         _url(listeners.api),
         _url(listeners.sandbox),
         _url(listeners.objects),
         aws.endpoint,
         _url(listeners.openid),
+        names.address,
     )
     try:
         system = _read(home, addresses, database_url)

@@ -12,6 +12,7 @@ from shared.access import passwords, recovery, second_factors
 from shared.access.actor import actor_of, operator_of, person_of
 from shared.access.change_email import confirm_change, request_change, undo_change
 from shared.access.change_password import change_password
+from shared.access.company_sign_in import begin_company_login, finish_company_login
 from shared.access.confirm import (
     confirm_by_code,
     confirm_by_passkey,
@@ -21,6 +22,7 @@ from shared.access.confirm import (
 from shared.access.context import ActingMember, identify
 from shared.access.delete import bring_back, delete_account
 from shared.access.endings import Event, end_access
+from shared.access.errors import OwnLoginNeeded
 from shared.access.invitations import find_invitation, is_for, join
 from shared.access.key_rights import check_rotation, check_scopes
 from shared.access.policy import Rule, Who
@@ -44,11 +46,13 @@ from shared.access.sign_in import (
     provider_of,
 )
 from shared.access.team_schemas import ClosedSeat, ClosedSeats, Joined, Joining
+from shared.audit.entries import Action
 from shared.audit.read import list_own_log
+from shared.audit.record import record
 from shared.audit.schemas import Log
 from shared.channels.limits import limit_to
 from shared.core.errors import AppError, FieldProblem, InvalidInput, Unauthenticated
-from shared.core.ids import ApiKeyId, DeviceId, FactorId, LoginId, SessionId, UserId
+from shared.core.ids import ApiKeyId, ConnectionId, DeviceId, FactorId, LoginId, SessionId, UserId
 from shared.core.page import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from shared.identity import devices, passkeys, session_queries, sessions
 from shared.identity import queries as identity
@@ -71,6 +75,7 @@ from shared.identity.schemas import (
     Activated,
     Activation,
     CanRegister,
+    CompanyLoginStart,
     DeviceForgotten,
     DeviceList,
     DeviceOut,
@@ -400,6 +405,42 @@ def finish_oauth_login(
     return _finished(outcome)
 
 
+@auth.post("/company", responses=refusals(404, 503))
+def start_company_login(body: CompanyLoginStart, response: Response) -> LoginStarted:
+    """Start signing in through the company login that speaks for the domain of an address.
+
+    Returns the address that the browser must open. A cookie binds the login to this browser. It can be finished once, within ten
+    minutes.
+    """
+    started = begin_company_login(body.email, return_to=own_path(body.return_to))
+    cookies.set_login_state(response, started.state, ANSWER_LIFE)
+    return LoginStarted(url=started.url)
+
+
+@auth.get(
+    "/company/{connection_id}/callback",
+    response_class=HTMLResponse,
+    operation_id="getCompanyReturnPage",
+    responses=_as_pages(401, 403, 404, 409, 422, 429, 503),
+)
+def get_company_return_page(connection_id: ConnectionId, request: Request) -> Response:
+    """Return from a company login: sign in, or show why not. The session is bound to the company's organization."""
+    query = request.query_params
+    answer = Answer(
+        code=query.get("code", "")[:_MAX_CODE], iss=query.get("iss"), error=query.get("error")
+    )
+    try:
+        outcome = finish_company_login(
+            connection_id, answer, _returned(request, query.get("state", ""))
+        )
+    except AppError as error:
+        return login_refused_page(error)
+    page = _page_of(outcome)
+    _keep(page, outcome)
+    cookies.forget_organization(page)
+    return page
+
+
 @auth.post("/login", response_model_exclude_none=True, responses=refusals(401, 403, 429))
 def login(body: Login, response: Response, request: Request, session: Autocommit) -> LoggedIn:
     """Sign in with an address and a password.
@@ -509,7 +550,7 @@ def get_forgot_return_page(token: Mailed) -> HTMLResponse:
 
 
 @auth.post("/forgot-return")
-def reset_password(body: PasswordReset, request: Request) -> PasswordWasReset:
+def reset_password(body: PasswordReset, visitor: Visiting) -> PasswordWasReset:
     """Set a new password with the emailed code.
 
     Every session of the user ends, and so do the API keys that the user made, the consents and the device logins.
@@ -523,7 +564,7 @@ def reset_password(body: PasswordReset, request: Request) -> PasswordWasReset:
         raise InvalidInput(
             "The passwords do not match. Enter the same password twice.", problems=[problem]
         )
-    passwords.reset_password(body.token, body.password, ip=client_address(request))
+    passwords.reset_password(body.token, body.password, by=visitor)
     return PasswordWasReset()
 
 
@@ -573,12 +614,12 @@ def get_confirm_email_page(code: Mailed) -> HTMLResponse:
 
 
 @auth.post("/confirm-email")
-def confirm_email(body: Activation, session: Writing) -> EmailChanged:
+def confirm_email(body: Activation, visitor: Visiting, session: Writing) -> EmailChanged:
     """Change an account's address with the emailed code.
 
     The account's other sessions end. The old address is emailed a link that undoes the change for 72 hours.
     """
-    confirm_change(session, body.code)
+    confirm_change(session, body.code, by=visitor)
     return EmailChanged()
 
 
@@ -589,13 +630,13 @@ def get_undo_email_page(code: Mailed) -> HTMLResponse:
 
 
 @auth.post("/undo-email")
-def undo_email(body: Activation, session: Writing) -> EmailRestored:
+def undo_email(body: Activation, visitor: Visiting, session: Writing) -> EmailRestored:
     """Undo a change of address with the emailed code.
 
     All sessions, API keys, consents and device logins of the person end, with the logins and second factors that were added since.
     The password is removed; the old address is emailed a link to set another one.
     """
-    ended = undo_change(session, body.code)
+    ended = undo_change(session, body.code, by=visitor)
     return EmailRestored(
         sessions=ended.sessions, keys=len(ended.keys), consents=len(ended.consents)
     )
@@ -647,6 +688,7 @@ def update_personal(body: PersonalIn, member: Acting, session: Writing) -> Perso
         picture_url=body.picture.path if body.picture else None,
         timezone=body.timezone,
     )
+    record(session, person_of(member), Action.ACCOUNT_UPDATED, member.person_id)
     return PersonalOut(
         id=row.id,
         email=row.email,
@@ -677,6 +719,7 @@ def update_email_notifications(
         success=body.send_success_emails,
         failure=body.send_failure_emails,
     )
+    record(session, person_of(member), Action.ACCOUNT_MAILS_CHANGED, member.person_id)
     return body
 
 
@@ -692,19 +735,22 @@ def get_unsubscribe_page(token: Mailed) -> HTMLResponse:
 @user.post(
     "/unsubscribe", operation_id="unsubscribe", response_class=HTMLResponse, responses=OF_A_LINK
 )
-def stop_mails(token: Mailed, session: Writing) -> HTMLResponse:
+def stop_mails(token: Mailed, visitor: Visiting, session: Writing) -> HTMLResponse:
     """Turn off one kind of email for a user, with the link from such an email.
 
     No sign-in is needed. Mail programs send this for their users, with the body `List-Unsubscribe=One-Click` (RFC 8058);
     the body is not read. The link never expires.
     """
-    return unsubscribed_page(unsubscribe(session, token))
+    return unsubscribed_page(unsubscribe(session, token, by=visitor))
 
 
 @user.get("/organizations", operation_id="listOrganizations")
 def get_organizations(member: Acting, session: Reading) -> list[Membership]:
-    """List the user's organizations, first joined first."""
-    return list_organizations(session, member.person_id)
+    """List the user's organizations, first joined first. A session that came through a company login sees only its own."""
+    found = list_organizations(session, member.person_id)
+    if member.proof and member.proof.connection_id:
+        return [one for one in found if one.id == member.organization_id]
+    return found
 
 
 @pages.get("", response_class=HTMLResponse, responses=OF_A_LINK)
@@ -756,16 +802,21 @@ def change_organization(
 ) -> OrganizationChoice:
     """Select the organization for later requests with the cookie `showorg`."""
     check_membership(session, body.id, member.person_id)
+    if member.proof and member.proof.connection_id and body.id != member.organization_id:
+        raise OwnLoginNeeded
     cookies.choose_organization(response, body.id)
     return body
 
 
 @user.post("/logout")
-def logout(request: Request, response: Response, session: Autocommit) -> LoggedOut:
+def logout(
+    request: Request, response: Response, visitor: Visiting, session: Autocommit
+) -> LoggedOut:
     """End the session, if there is one, and clear the cookies."""
     claims = read_expired_access_token(credentials_of(request).access_token or "")
     if claims:
-        session_queries.revoke_session_of(session, claims.user_id, claims.session_id)
+        by = visitor.as_user(claims.user_id, claims.session_id)
+        sessions.end_session(session, by, claims.user_id, claims.session_id)
     cookies.clear_session(response)
     response.headers["logout"] = "true"
     # Not "cookies": that of a known device stays.
@@ -802,14 +853,15 @@ def list_sessions(member: Acting, session: Reading) -> SessionList:
 @user.delete("/sessions")
 def delete_other_sessions(member: Acting, session: Writing) -> SessionsEnded:
     """End all of the user's sessions except this one."""
-    ended = session_queries.REVOKE_SESSIONS_OF.run(session, member.person_id, member.session_id)
+    by = person_of(member)
+    ended = sessions.end_other_sessions(session, by, member.person_id, member.session_id)
     return SessionsEnded(ended=ended)
 
 
 @user.delete("/sessions/{session_id}")
 def delete_session(session_id: SessionId, member: Acting, session: Writing) -> LoggedOut:
     """End one of the user's sessions."""
-    if not session_queries.revoke_session_of(session, member.person_id, session_id):
+    if not sessions.end_session(session, person_of(member), member.person_id, session_id):
         raise NoSuchSession
     return LoggedOut()
 
@@ -876,7 +928,9 @@ def change_email(body: EmailChange, member: Acting, session: Writing) -> EmailCh
 
     The answer does not say whether another account has the address: its owner is told by email.
     """
-    changed = request_change(session, member.person_id, member.session_id, body.email)
+    changed = request_change(
+        session, member.person_id, member.session_id, body.email, by=person_of(member)
+    )
     return EmailChangeRequested(changed=changed)
 
 
@@ -923,9 +977,10 @@ def add_login(body: LoginStart, response: Response, member: Acting) -> LoginStar
 @user.delete("/logins/{login_id}")
 def delete_login(login_id: LoginId, member: Acting, session: Writing) -> LoginRemoved:
     """Remove a login, unless the user could not sign in without it. The user's other sessions end."""
-    remove_login(session, member.person_id, login_id)
+    by = person_of(member)
+    remove_login(session, member.person_id, login_id, by=by)
     event = Event.CREDENTIAL_CHANGED
-    ended = end_access(session, event, member.person_id, own_session=member.session_id)
+    ended = end_access(session, event, member.person_id, own_session=member.session_id, by=by)
     return LoginRemoved(id=login_id, ended=ended.sessions)
 
 
@@ -1156,6 +1211,7 @@ def _browser(request: Request) -> sessions.Browser:
         user_agent=request.headers.get("user-agent"),
         devices=cookies.read_devices(request),
         country=client_country(request),
+        request_id=getattr(request.state, "request_id", None),
     )
 
 
@@ -1197,7 +1253,7 @@ def _logged_in(
     cookies.set_session(response, tokens)
     response.headers["reload"] = "true"
     waiting = cookies.read(request, cookies.LINKING)
-    linked = link_waiting(session, user_id, waiting) or None
+    linked = link_waiting(session, user_id, waiting, by=_browser(request).visitor) or None
     if waiting:
         cookies.clear(response, cookies.LINKING)
     return LoggedIn(login=True, linked=linked)

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from shared.access import invitations, ownership, recovery, team
 from shared.access.actor import actor_of, person_of
+from shared.access.company_settings import change_company_login
 from shared.access.context import identify
 from shared.access.delete import delete_organization
 from shared.access.errors import FreshLoginNeeded, NotInTheirPlace
@@ -34,7 +35,9 @@ from shared.access.team_schemas import (
     RemovedMember,
     Team,
 )
+from shared.audit.entries import Action
 from shared.audit.read import export_log, format_for, list_log
+from shared.audit.record import record
 from shared.audit.schemas import Log, LogQuery
 from shared.channels import approval_rules, customers
 from shared.channels.customers import delete_customer
@@ -48,7 +51,15 @@ from shared.channels.schemas import (
     CustomerRef,
 )
 from shared.core.errors import Unauthenticated
-from shared.core.ids import AnnouncementId, CustomerId, InvitationId, OfferId, RecoveryId, UserId
+from shared.core.ids import (
+    AnnouncementId,
+    CustomerId,
+    DomainId,
+    InvitationId,
+    OfferId,
+    RecoveryId,
+    UserId,
+)
 from shared.notifications import announcements
 from shared.notifications import queries as notifications
 from shared.notifications.read import list_notifications
@@ -60,8 +71,17 @@ from shared.notifications.schemas import (
     ReadMark,
     UnreadCount,
 )
+from shared.organizations import company_login
 from shared.organizations import queries as organizations
 from shared.organizations import settings as organization_settings
+from shared.organizations.company_schemas import (
+    CompanyDomainIn,
+    CompanyDomainOut,
+    CompanyDomainRemoved,
+    CompanyLoginIn,
+    CompanyLoginOut,
+    CompanyLoginRemoved,
+)
 from shared.organizations.models import ShortLink
 from shared.organizations.schemas import (
     WIRE_ROLES,
@@ -159,7 +179,7 @@ def get_team(member: Acting, session: Reading) -> Team:
     )
 
 
-@settings.post("/team", status_code=201)
+@settings.post("/team", status_code=201, operation_id="inviteToTeam")
 def invite_member(
     body: InvitationIn, member: Acting, profile: OwnProfile, session: Writing
 ) -> InvitationMade:
@@ -187,6 +207,51 @@ def revoke_invitation(
     """Revoke an invitation. Its link stops working."""
     invitations.revoke_invitation(session, member, invitation_id)
     return InvitationRevoked(id=invitation_id)
+
+
+@settings.get("/company-login")
+def get_company_login(member: Acting, session: Reading) -> CompanyLoginOut:
+    """Return the company login: its client, what newcomers get, and the domains with the records that prove them."""
+    return company_login.get_company_login(session, member.organization_id)
+
+
+@settings.put("/company-login", responses=refusals(503))
+def update_company_login(body: CompanyLoginIn, member: Acting) -> CompanyLoginOut:
+    """Set the company login: an OpenID client at the issuer with which members sign in.
+
+    It speaks only for addresses of proven domains, and only inside this organization. With `required`, members must come through
+    it, except an owner with a second factor. Another issuer ends the sessions that came through the old one.
+    """
+    return change_company_login(member, body)
+
+
+@settings.delete("/company-login")
+def delete_company_login(member: Acting, session: Writing) -> CompanyLoginRemoved:
+    """Remove the company login. Sessions that came through it end; members keep their seats, and the domains stay."""
+    return CompanyLoginRemoved(
+        sessions=company_login.remove_company_login(session, actor_of(member))
+    )
+
+
+@settings.post("/company-login/domains", status_code=201)
+def add_company_domain(body: CompanyDomainIn, member: Acting, session: Writing) -> CompanyDomainOut:
+    """Add a domain. Create the TXT record that the answer names, then verify the domain."""
+    return company_login.add_domain(session, actor_of(member), body)
+
+
+@settings.post("/company-login/domains/{domain_id}/verify", responses=refusals(503))
+def verify_company_domain(domain_id: DomainId, member: Acting) -> CompanyDomainOut:
+    """Verify a domain by its TXT record. It is asked for again every week; gone for a week, the domain counts no longer."""
+    return company_login.verify_domain(actor_of(member), domain_id)
+
+
+@settings.delete("/company-login/domains/{domain_id}")
+def delete_company_domain(
+    domain_id: DomainId, member: Acting, session: Writing
+) -> CompanyDomainRemoved:
+    """Remove a domain. Without a proven one, the company login is required no longer."""
+    company_login.remove_domain(session, actor_of(member), domain_id)
+    return CompanyDomainRemoved(id=domain_id)
 
 
 @settings.put("/team/{user_id}")
@@ -288,6 +353,7 @@ def update_shortlink(body: ShortLinksIn, member: Acting, session: Writing) -> Sh
     """Choose whether links in posts are to be shortened. The choice is kept for clients; links are sent as written."""
     choice = ShortLink(body.shortlink.lower())
     organizations.SET_SHORTLINK.run(session, member.organization_id, choice)
+    record(session, actor_of(member), Action.ORGANIZATION_UPDATED, member.organization_id)
     return ShortLinks(shortlink=body.shortlink)
 
 

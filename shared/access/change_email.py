@@ -3,12 +3,15 @@
 Neither answer says whether the new address has an account: its owner is told by email.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from shared.access.endings import Ended, Event, end_access
+from shared.audit.entries import NOBODY, Action, Actor
+from shared.audit.record import record
 from shared.aws.mail import mail_is_on
 from shared.core import clock
 from shared.core.config import settings
@@ -31,9 +34,16 @@ _FIVE_AN_HOUR = Pace(5, timedelta(hours=1))
 
 
 def request_change(
-    session: Session, user_id: UserId, session_id: SessionId | None, email: str
+    session: Session,
+    user_id: UserId,
+    session_id: SessionId | None,
+    email: str,
+    *,
+    by: Actor = NOBODY,
 ) -> bool:
     """Email a link to a new address; return whether the address was changed at once, because this server sends no email.
+
+    `by` is the request.
 
     Raises:
         SameAddress: the account has this address.
@@ -48,7 +58,8 @@ def request_change(
     if not mail_is_on():
         if account is not None or CHANGE_EMAIL.find(session, user_id, email) is None:
             raise EmailTaken
-        end_access(session, Event.CREDENTIAL_CHANGED, user_id, own_session=session_id)
+        _record(session, by, Action.ACCOUNT_EMAIL_CHANGED, user_id)
+        end_access(session, Event.CREDENTIAL_CHANGED, user_id, own_session=session_id, by=by)
         return True
     code = add_mailed_challenge(
         session,
@@ -65,7 +76,7 @@ def request_change(
     return False
 
 
-def confirm_change(session: Session, code: str) -> Ended:
+def confirm_change(session: Session, code: str, *, by: Actor = NOBODY) -> Ended:
     """Change the address that a link was emailed to, and email the old one a link that undoes it. Other sessions end.
 
     Raises:
@@ -88,10 +99,12 @@ def confirm_change(session: Session, code: str) -> Ended:
     )
     queue_letter(session, old.email, letters.email_changed(undo))
     own_session = SessionId(UUID(used.remember["session_id"]))
-    return end_access(session, Event.CREDENTIAL_CHANGED, used.user_id, own_session=own_session)
+    _record(session, by, Action.ACCOUNT_EMAIL_CHANGED, used.user_id)
+    event = Event.CREDENTIAL_CHANGED
+    return end_access(session, event, used.user_id, own_session=own_session, by=by)
 
 
-def undo_change(session: Session, code: str) -> Ended:
+def undo_change(session: Session, code: str, *, by: Actor = NOBODY) -> Ended:
     """Give an account its old address back, and end all that somebody else may have got hold of or added since.
 
     The password is removed too, and a recovery stops; the old address is emailed a link to set another one.
@@ -109,9 +122,14 @@ def undo_change(session: Session, code: str) -> Ended:
     if RESTORE_EMAIL.find(session, used.user_id, email, since) is None:
         raise AddressInUse
     STOP_RECOVERY_OF.run(session, used.user_id)
-    ended = end_access(session, Event.ADDRESS_UNDONE, used.user_id)
+    _record(session, by, Action.ACCOUNT_EMAIL_RESTORED, used.user_id)
+    ended = end_access(session, Event.ADDRESS_UNDONE, used.user_id, by=by)
     reset = add_challenge(
         session, ChallengeKind.RESET_PASSWORD, life=RESET_LIFE, user_id=used.user_id
     )
     queue_letter(session, email, letters.email_restored(reset))
     return ended
+
+
+def _record(session: Session, by: Actor, action: Action, user_id: UserId) -> None:
+    record(session, replace(by, organization_id=None).as_user(user_id), action, user_id)

@@ -2,6 +2,7 @@
 
 from sqlalchemy.orm import Session
 
+from shared.access.actor import person_of
 from shared.access.context import ActingMember
 from shared.access.endings import Ended, Event, end_access
 from shared.access.passwords import check_password_of, set_password
@@ -24,7 +25,7 @@ def change_password(
     """
     if member.session_id is None:
         raise SessionOver
-    session_id = member.session_id
+    session_id, by = member.session_id, person_of(member)
     # Not a transaction, because wrong passwords are counted.
     with read_only() as session:
         check_password(session, member.person_id, session_id, current, path="current")
@@ -33,7 +34,7 @@ def change_password(
 
     def change(session: Session) -> Ended:
         # The user's row first, as in whatever else ends access.
-        set_password(session, member.person_id, password_hash)
+        set_password(session, member.person_id, password_hash, by=by)
         hold_session(session, member.person_id, session_id)
         return end_access(
             session,
@@ -41,6 +42,7 @@ def change_password(
             member.person_id,
             own_session=session_id,
             with_programs=with_programs,
+            by=by,
         )
 
     return run(change)

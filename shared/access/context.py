@@ -28,6 +28,7 @@ from shared.access.context_queries import (
     identify_by,
 )
 from shared.access.errors import (
+    CompanyLoginNeeded,
     FreshLoginNeeded,
     ImpersonationOver,
     ImpersonationRefused,
@@ -40,6 +41,7 @@ from shared.access.errors import (
     NotInTheirPlace,
     NotSignedIn,
     OrganizationGone,
+    OwnLoginNeeded,
     PersonNeeded,
     RateLimitReached,
     RoleTooLow,
@@ -116,7 +118,8 @@ class Proof:
     def is_fresh(self) -> bool:
         """Return whether the proof is recent, and as strong as the person can give."""
         recent = self.authenticated_at > clock.now() - FRESH
-        return recent and (self.is_strong or not self.factors)
+        # Who comes through a company login proves their second factor there.
+        return recent and (self.is_strong or not self.factors or self.connection_id is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +300,27 @@ def _by_session(session: Session | Connection, credentials: Credentials, rule: R
         raise ImpersonationOver if row.is_super_admin else ImpersonationRefused
     if row.organization_id is None and not rule.personal:
         raise OrganizationGone if chosen else NoOrganization
+    _check_company_login(row, rule)
     return _caller(row, Via.SESSION, rule)
+
+
+def _check_company_login(row: CallerRow, rule: Rule) -> None:
+    """Check that the session came as the organization requires, and is not used beyond the organization through which it came.
+
+    Raises:
+        OwnLoginNeeded: it came through a company login, and the route is about the person.
+        CompanyLoginNeeded: the organization requires its company login. Owners with a second factor need not use it.
+    """
+    if rule.personal:
+        if row.connection_id and not rule.in_company:
+            raise OwnLoginNeeded
+        return
+    required = row.required_connection_id
+    if required is None or row.connection_id == required:
+        return
+    is_strong = not SECOND_FACTORS.isdisjoint(row.methods or ())
+    if row.role != Role.OWNER or not is_strong:
+        raise CompanyLoginNeeded
 
 
 def _by_program(session: Session | Connection, credentials: Credentials, rule: Rule) -> Caller:
@@ -421,6 +444,8 @@ def require_fresh(session: Session | Connection, member: ActingMember) -> None:
         FreshLoginNeeded: they did not; it lists the methods.
     """
     if member.proof is None or not member.proof.is_fresh:
+        if member.proof and member.proof.connection_id:
+            raise FreshLoginNeeded([Method.COMPANY])
         factors = member.proof.factors if member.proof else ()
         raise FreshLoginNeeded(methods_of(session, member.person_id, factors))
 

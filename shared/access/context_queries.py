@@ -119,8 +119,9 @@ class ByProgramRolling(NamedTuple):
 class CallerRow:
     """Who calls, and in which membership. Without one, the organization is null, and the rest is the least that there is.
 
-    The last four columns are about the session. `factors` are the kinds of the person's second factors, also for a consent; the
-    others are null for a program.
+    The last five columns are about the session. `factors` are the kinds of the person's second factors, also for a consent; the
+    others are null for a program. `required_connection_id` is the company login through which members must come; null if they
+    need not.
     """
 
     organization_id: OrganizationId | None
@@ -144,6 +145,7 @@ class CallerRow:
     methods: list[str] | None
     factors: list[str] | None
     connection_id: ConnectionId | None
+    required_connection_id: ConnectionId | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,7 @@ class CountedProfileRow(ProfileRow):
 
 # `login` is the session, `seat` the membership in which it acts. A session survives a password change only if it was not
 # revoked by it; a disabled member has no seat, and neither has a member of a deleted organization, or one whose seat a recovery has
-# closed.
+# closed. A session that came through a company login has no seat but in its organization.
 _LOGIN = sql(
     """
 login as (
@@ -201,6 +203,8 @@ seat as (
     from members m join organizations o on o.id = m.organization_id and o.deleted_at is null
     where m.user_id = login.user_id and not m.disabled and m.recovery_id is null
       and m.organization_id = coalesce(:chosen, m.organization_id)
+      and (login.connection_id is null or exists (
+        select from company_logins c where c.id = login.connection_id and c.organization_id = m.organization_id))
     order by m.created_at, m.id limit 1
   ) m on true
 )""")
@@ -325,17 +329,19 @@ select seat.organization_id, seat.user_id, coalesce(seat.role, 'viewer') as role
        coalesce(o.created_at, now()) as organization_since, o.requires_mfa_from,
        coalesce(seat.needs_approval, false) as needs_approval, coalesce(seat.may_approve, false) as may_approve,
        seat.customers""")
-_PROOF = sql(", login.authenticated_at, login.methods, login.factors, login.connection_id")
+_PROOF = sql(""", login.authenticated_at, login.methods, login.factors, login.connection_id,
+       (select c.id from company_logins c where c.organization_id = seat.organization_id and c.required)
+         as required_connection_id""")
 _NO_PROOF = sql(""",
        cast(null as timestamptz) as authenticated_at, cast(null as text[]) as methods, cast(null as text[]) as factors,
-       cast(null as uuid) as connection_id""")
+       cast(null as uuid) as connection_id, cast(null as uuid) as required_connection_id""")
 # Whether the person who consented has a second factor: an organization may require one.
 _GRANT_PROOF = sql(""",
        cast(null as timestamptz) as authenticated_at, cast(null as text[]) as methods,
        array(
          select distinct cast(f.kind as text) from factors f where f.user_id = seat.user_id and f.confirmed_at is not null
        ) as factors,
-       cast(null as uuid) as connection_id""")
+       cast(null as uuid) as connection_id, cast(null as uuid) as required_connection_id""")
 _PROFILE_COLUMNS = sql(""",
        coalesce(u.email, '') as email, coalesce(u.name, '') as name, coalesce(u.last_name, '') as last_name,
        coalesce(u.bio, '') as bio, u.picture_url, o.name as organization_name, o.is_trialing, o.allow_trial""")

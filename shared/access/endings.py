@@ -4,15 +4,16 @@ Whatever ends access calls `end_access` or `end_seat`, in the transaction of the
 change comes first: signing in and making a key lock rows that it changes, so nothing is left over.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sqlalchemy.orm import Session
 
 from shared.apps.queries import REVOKE_CONSENTS_OF
-from shared.audit.entries import Action, Actor
-from shared.audit.record import record
+from shared.audit.entries import NOBODY, Action, Actor, Entry
+from shared.audit.record import record, record_all
 from shared.core.ids import ApiKeyId, GrantId, OrganizationId, SessionId, UserId
 from shared.core.log import log
 from shared.identity.challenges import void_challenges
@@ -21,6 +22,7 @@ from shared.identity.errors import NoSuchPerson
 from shared.identity.models import ChallengeKind
 from shared.identity.queries import LOCK_USER
 from shared.identity.session_queries import REVOKE_SESSIONS_OF
+from shared.identity.sessions import end_other_sessions
 from shared.organizations.queries import REVOKE_KEYS_OF
 
 
@@ -99,10 +101,12 @@ def end_access(
     *,
     own_session: SessionId | None = None,
     with_programs: bool = False,
+    by: Actor = NOBODY,
 ) -> Ended:
-    """End what an event ends for a person, and list it.
+    """End what an event ends for a person, record it and list it.
 
-    `own_session` is the session in which it happens. `with_programs`: the person asks to end programs too.
+    `own_session` is the session in which it happens. `with_programs`: the person asks to end programs too. `by` is the request in
+    which they do it.
     """
     ends = ENDS[event]
     kept_links = [] if ends.undoing else [ChallengeKind.UNDO_EMAIL]
@@ -113,6 +117,7 @@ def end_access(
     ended = Ended(sessions=sessions)
     if ends.programs or with_programs:
         ended = Ended(sessions, *_end_programs(session, None, user_id))
+    _record(session, by.as_user(user_id, own_session), event, ended)
     _log(ended, event, user_id)
     return ended
 
@@ -125,9 +130,7 @@ def end_sessions_of(session: Session, operator: Actor, user_id: UserId) -> int:
     """
     if LOCK_USER.find(session, user_id) is None:
         raise NoSuchPerson
-    ended = REVOKE_SESSIONS_OF.run(session, user_id, None)
-    if ended:
-        record(session, operator, Action.ACCOUNT_SESSIONS_ENDED, user_id)
+    ended = end_other_sessions(session, operator, user_id, None)
     _log(Ended(ended), "operator", user_id)
     return ended
 
@@ -160,6 +163,21 @@ def _end_programs(
             for row in consents
         ),
     )
+
+
+def _record(session: Session, person: Actor, event: Event, ended: Ended) -> None:
+    """Record what ended: sessions for the person's account, keys and consents for their organizations."""
+    account = replace(person, organization_id=None)
+    if ended.sessions:
+        after = {"reason": event}
+        record(session, account, Action.ACCOUNT_SESSIONS_ENDED, person.person, after=after)
+    entries: dict[OrganizationId, list[Entry]] = defaultdict(list)
+    for key in ended.keys:
+        entries[key.organization_id].append(Entry(Action.API_KEY_REVOKED, key.id))
+    for consent in ended.consents:
+        entries[consent.organization_id].append(Entry(Action.GRANT_REVOKED, consent.id))
+    for organization_id, of_organization in entries.items():
+        record_all(session, account.in_organization(organization_id), of_organization)
 
 
 def _log(ended: Ended, event: str, user_id: UserId) -> None:

@@ -186,6 +186,52 @@ class OtherOwnerNeeded(Forbidden):
         super().__init__("Only an owner of your organization can agree to this. Ask one.")
 
 
+class OwnLoginNeeded(Forbidden):
+    """The session came through a company login, and the request is about the person, not about the company."""
+
+    code = "own_login_needed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "You signed in through your company, which cannot change your account. Sign in with your "
+            "own password or login instead."
+        )
+
+
+class CompanyLoginNeeded(Forbidden):
+    """The organization requires its company login, and the session did not come through it."""
+
+    code = "company_login_needed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This organization requires its company login. Sign in with `POST /auth/company`."
+        )
+
+
+class AddressNotOfCompany(Forbidden):
+    """Somebody came through a company login with an address for which it does not speak."""
+
+    code = "address_not_of_company"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Your company's provider names no verified address of a domain that your company has "
+            "proven. Ask an owner of your organization."
+        )
+
+
+class SeatClosed(Forbidden):
+    """Somebody came through a company login whose seat was removed or disabled."""
+
+    code = "seat_closed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "You are no longer a member of this organization. Ask an owner to invite you."
+        )
+
+
 class RoleTooLow(Forbidden):
     """The member's role is too low."""
 

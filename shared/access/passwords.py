@@ -4,9 +4,13 @@ check_password_of(user_id, password)       before the transaction: it may ask a 
 set_password(session, user_id, password)   in the transaction
 """
 
+from dataclasses import replace
+
 from sqlalchemy.orm import Session
 
 from shared.access.endings import Ended, Event, end_access
+from shared.audit.entries import NOBODY, Action, Actor, Entry
+from shared.audit.record import record_all
 from shared.core.ids import UserId
 from shared.db.session import read_only, run
 from shared.identity import letters
@@ -34,20 +38,34 @@ def check_password_of(user_id: UserId, password: str, *, path: str = "password")
 
 
 def set_password(
-    session: Session, user_id: UserId, password_hash: str, *, proves_address: bool = False
+    session: Session,
+    user_id: UserId,
+    password_hash: str,
+    *,
+    proves_address: bool = False,
+    by: Actor = NOBODY,
 ) -> None:
-    """Store a password's hash, and email its owner that it was changed. What else ends with it is up to the caller."""
+    """Store a password's hash, record it, and email its owner that it was changed.
+
+    What else ends with it is up to the caller. `by` is the request that changes it.
+    """
     changed = identity.SET_PASSWORD.find(
         session, user_id=user_id, password_hash=password_hash, proves_address=proves_address
     )
+    if changed is not None:
+        actions = [Action.ACCOUNT_PASSWORD_CHANGED]
+        if proves_address and not changed.was_active:
+            actions.append(Action.ACCOUNT_ACTIVATED)
+        entries = [Entry(action, user_id) for action in actions]
+        record_all(session, replace(by, organization_id=None).as_user(user_id), entries)
     if changed is not None and changed.was_active:
         queue_letter(session, changed.email, letters.password_changed())
 
 
-def reset_password(code: str, password: str, *, ip: str | None = None) -> Ended:
+def reset_password(code: str, password: str, *, by: Actor = NOBODY) -> Ended:
     """Set a new password with an emailed code. Sessions, API keys, consents and device logins of the person end.
 
-    It does not sign anybody in, so a second factor is still asked for. Pauses after wrong passwords end, for the network of `ip` too.
+    It does not sign anybody in, so a second factor is still asked for. Pauses after wrong passwords end, for the network of the request `by` too.
 
     Raises:
         CodeRefused: the code is unknown, used or expired.
@@ -62,16 +80,16 @@ def reset_password(code: str, password: str, *, ip: str | None = None) -> Ended:
         raise CodeRefused("token")
     check_new_password(password, person)
     password_hash = hash_password(password)
-    return run(lambda session: _reset(session, code, password_hash, person.email, ip))
+    return run(lambda session: _reset(session, code, password_hash, person.email, by))
 
 
-def _reset(session: Session, code: str, password_hash: str, email: str, ip: str | None) -> Ended:
+def _reset(session: Session, code: str, password_hash: str, email: str, by: Actor) -> Ended:
     used = use_challenge(session, ChallengeKind.RESET_PASSWORD, code)
     if used is None or used.user_id is None:
         raise CodeRefused("token")
-    set_password(session, used.user_id, password_hash, proves_address=True)
-    forget_guesses(session, email, ip=ip)
-    return end_access(session, Event.RESET_BY_MAIL, used.user_id)
+    set_password(session, used.user_id, password_hash, proves_address=True, by=by)
+    forget_guesses(session, email, ip=by.address)
+    return end_access(session, Event.RESET_BY_MAIL, used.user_id, by=by)
 
 
 def _person(session: Session, user_id: UserId) -> Person | None:

@@ -137,6 +137,7 @@ class Rule:
         by_cookie: a public route that uses or sets our cookies, so other sites may not send it.
         personal: a route about the person only: the organization or impersonation that a request names is ignored, and
             the person need not belong to any.
+        in_company: a session that came through a company login is accepted, although the route is personal.
         self_only: a super admin who acts as the member is refused, and the session must not end before the change is made.
         fresh: the person must have proven their identity in the last ten minutes, with a second factor if they have one.
         whole: only callers who see the whole organization are accepted, because it changes or lists what all customers share.
@@ -157,6 +158,7 @@ class Rule:
     returns: bool = False
     by_cookie: bool = False
     personal: bool = False
+    in_company: bool = False
     self_only: bool = False
     fresh: bool = False
     whole: bool = False
@@ -261,6 +263,11 @@ AUTH = {
         Who.PUBLIC, rate=SIGN_IN, writes=True, returns=True
     ),
     "POST /auth/oauth/{provider}/exists": Rule(Who.PUBLIC, rate=SIGN_IN, by_cookie=True),
+    "POST /auth/company": Rule(Who.PUBLIC, rate=SIGN_IN, by_cookie=True),
+    # Issuers send browsers back here; the state in the browser's cookie proves the right to continue.
+    "GET /auth/company/{connection_id}/callback": Rule(
+        Who.PUBLIC, rate=SIGN_IN, writes=True, returns=True
+    ),
     "POST /auth/renew": Rule(Who.PUBLIC, rate=RENEW, by_cookie=True),
     "POST /auth/forgot": Rule(Who.PUBLIC, rate=MAIL),
     "GET /auth/forgot-return": Rule(Who.PUBLIC, rate=SIGN_IN),
@@ -288,8 +295,8 @@ USER = {
     "POST /user/personal": PERSON,
     "GET /user/email-notifications": PERSON,
     "POST /user/email-notifications": PERSON,
-    "GET /user/organizations": _PERSONAL,
-    "POST /user/change-org": _PERSONAL,
+    "GET /user/organizations": replace(_PERSONAL, in_company=True),
+    "POST /user/change-org": replace(_PERSONAL, in_company=True),
     "POST /user/join-org": Rule(
         Who.VIEWER, Section.TEAM_MEMBERS, JOINING, person=True, personal=True, self_only=True
     ),
@@ -336,7 +343,14 @@ _GIVES_SEATS = Rule(Who.ADMIN, person=True, self_only=True, fresh=True)
 _INVITES = replace(_GIVES_SEATS, limit=Section.TEAM_MEMBERS, rate=INVITATIONS, reads_profile=True)
 # A key must not switch off the approval that its posts wait for.
 _APPROVAL = Rule(Who.ADMIN, person=True, self_only=True, whole=True)
+_LETS_IN = Rule(Who.OWNER, rate=KEYS, person=True, self_only=True, fresh=True, whole=True)
 ORGANIZATIONS = {
+    "GET /settings/company-login": Rule(Who.OWNER, person=True, whole=True),
+    "PUT /settings/company-login": _LETS_IN,
+    "DELETE /settings/company-login": _LETS_IN,
+    "POST /settings/company-login/domains": _LETS_IN,
+    "POST /settings/company-login/domains/{domain_id}/verify": _LETS_IN,
+    "DELETE /settings/company-login/domains/{domain_id}": _LETS_IN,
     "GET /settings/organization": Rule(Who.VIEWER),
     # It decides whether the owners get an email about impersonations.
     "PUT /settings/organization": Rule(Who.ADMIN, self_only=True),
@@ -391,7 +405,7 @@ NOTIFICATIONS = {
     # Reading the first page marks everything as read.
     "GET /notifications/list": Rule(Who.VIEWER, person=True, writes=True, whole=True),
     "POST /notifications/read": replace(PERSON, whole=True),
-    "GET /announcements": _PERSONAL,
+    "GET /announcements": replace(_PERSONAL, in_company=True),
     "POST /announcements": _OPERATES,
     "DELETE /announcements/{announcement_id}": _OPERATES,
 }

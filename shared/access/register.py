@@ -16,10 +16,11 @@ from shared.access.first_seat import (
     first_seat_in,
     take_first_seat,
 )
-from shared.audit.entries import Actor
+from shared.audit.entries import Action, Actor, Entry, entries_json
+from shared.audit.record import record
 from shared.aws.mail import mail_is_on
 from shared.core.config import settings
-from shared.core.ids import UserId
+from shared.core.ids import UserId, new_id
 from shared.db.session import after_commit
 from shared.identity import queries as identity
 from shared.identity.challenges import add_challenge, use_challenge
@@ -87,6 +88,7 @@ def register(session: Session, wanted: Registration, *, actor: Actor) -> UserId 
     if user_id is None and not waits_for_mail:
         raise EmailTaken
     add_first_organization(session, user_id, seat)
+    record_registration(session, user_id, actor)
     if user_id is not None and not waits_for_mail:
         if seat.invited:
             take_first_seat(session, user_id, seat, actor=actor)
@@ -99,6 +101,13 @@ def register(session: Session, wanted: Registration, *, actor: Actor) -> UserId 
     )
     after_commit(session, partial(request_registration_mail, wanted.email, registration))
     return None
+
+
+def record_registration(session: Session, user_id: UserId | None, actor: Actor) -> None:
+    """Record a registration for the account's own log. For a known address, the same statement stores nothing."""
+    owner = user_id or UserId(new_id())
+    audit = entries_json(actor.as_user(owner), Entry(Action.ACCOUNT_REGISTERED, owner))
+    identity.RECORD_OF_USER.one(session, owner, audit)
 
 
 def request_registration_mail(email: str, registration: str) -> None:
@@ -137,8 +146,9 @@ def activate(session: Session, code: str, *, actor: Actor) -> UserId:
     )
     if not activated:
         raise CodeRefused("code")
-    end_access(session, Event.ADDRESS_PROVEN, used.user_id)
+    record(session, actor.as_user(used.user_id), Action.ACCOUNT_ACTIVATED, used.user_id)
+    end_access(session, Event.ADDRESS_PROVEN, used.user_id, by=actor)
     take_first_seat(session, used.user_id, seat, actor=actor)
     if login:
-        add_login(session, used.user_id, from_json(login))
+        add_login(session, used.user_id, from_json(login), by=actor)
     return used.user_id

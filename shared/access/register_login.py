@@ -15,7 +15,11 @@ from shared.access.first_seat import (
     choose_first_seat,
     take_first_seat,
 )
-from shared.access.register import can_register, request_registration_mail
+from shared.access.register import (
+    can_register,
+    record_registration,
+    request_registration_mail,
+)
 from shared.access.sign_in import take_over
 from shared.audit.entries import Actor
 from shared.aws.mail import mail_is_on
@@ -67,10 +71,10 @@ def register_with_login(
         raise RegistrationClosed
     is_vouched = proven.email_verified and email == proven.email
     if is_vouched or not mail_is_on():
-        user_id = _add_active(session, wanted, proven, email, takes_over=is_vouched)
+        user_id = _add_active(session, wanted, proven, email, takes_over=is_vouched, actor=actor)
         take_first_seat(session, user_id, seat, actor=actor)
         return user_id
-    _add_waiting(session, wanted, proven, email, seat)
+    _add_waiting(session, wanted, proven, email, seat, actor)
     return None
 
 
@@ -86,25 +90,38 @@ def _use_token(session: Session, wanted: Registration, kept_token: str | None) -
 
 
 def _add_active(
-    session: Session, wanted: Registration, proven: Proven, email: str, *, takes_over: bool
+    session: Session,
+    wanted: Registration,
+    proven: Proven,
+    email: str,
+    *,
+    takes_over: bool,
+    actor: Actor,
 ) -> UserId:
     user_id = _add_user(session, wanted, proven, email, active=True)
     if user_id is not None:
-        add_login(session, user_id, proven)
+        record_registration(session, user_id, actor)
+        add_login(session, user_id, proven, by=actor)
         return user_id
     account = identity.find_account(session, email)
     if account is None or account.is_active or not takes_over:
         raise EmailTaken
-    take_over(session, account.user_id, proven)
+    take_over(session, account.user_id, proven, by=actor)
     return account.user_id
 
 
 def _add_waiting(
-    session: Session, wanted: Registration, proven: Proven, email: str, seat: FirstSeat
+    session: Session,
+    wanted: Registration,
+    proven: Proven,
+    email: str,
+    seat: FirstSeat,
+    actor: Actor,
 ) -> None:
     """Add an account that waits for its link. For a known address it does the same, and adds nothing."""
     user_id = _add_user(session, wanted, proven, email, active=False)
     add_first_organization(session, user_id, seat)
+    record_registration(session, user_id, actor)
     registration = add_challenge(
         session,
         ChallengeKind.ACTIVATE,

@@ -113,7 +113,8 @@ def _add(
         identity.LOCK_USER.find(session, user_id)
         codes = store(session)
         event = Event.CREDENTIAL_CHANGED
-        ended = end_access(session, event, user_id, own_session=session_id)
+        by = person_of(member)
+        ended = end_access(session, event, user_id, own_session=session_id, by=by)
         tokens = confirm_session(session, user_id, session_id, evidence, browser)
         record(session, person_of(member), Action.FACTOR_ADDED, factor_id, after={"kind": kind})
         _tell(session, user_id, letters.factor_changed(_NAMES[kind], added=True))
@@ -132,7 +133,8 @@ def remove(session: Session, member: ActingMember, factor_id: FactorId) -> tuple
     identity.LOCK_USER.find(session, user_id)
     removed = factors.remove_factor(session, user_id, factor_id)
     event = Event.CREDENTIAL_CHANGED
-    ended = end_access(session, event, user_id, own_session=member.session_id)
+    by = person_of(member)
+    ended = end_access(session, event, user_id, own_session=member.session_id, by=by)
     before = {"kind": removed.kind}
     record(session, person_of(member), Action.FACTOR_REMOVED, factor_id, before=before)
     _tell(session, user_id, letters.factor_changed(_NAMES[removed.kind], added=False))

@@ -23,6 +23,8 @@ from sqlalchemy.orm import Session
 
 from shared.access.context import ActingMember
 from shared.access.endings import Event, end_access
+from shared.audit.entries import NOBODY, Action, Actor
+from shared.audit.record import record
 from shared.core.cleaning import clean_name
 from shared.core.crypto import new_secret
 from shared.core.ids import SessionId, UserId
@@ -217,7 +219,7 @@ def _follow(
     session_id = SessionId(UUID(remember["session_id"]))
     if remember["purpose"] == Purpose.LINK:
         hold_session(session, user_id, session_id)
-        add_login(session, user_id, proven)
+        add_login(session, user_id, proven, by=returned.browser.visitor)
         tell_of_login(session, user_id, proven.provider, added=True)
         return Linked(return_to)
     known = USE_LOGIN.find(session, proven.provider, proven.issuer, proven.subject)
@@ -250,15 +252,19 @@ def _sign_in(
             remember=as_json(proven),
         )
         return KnownAddress(secret, methods_of(session, account.user_id, ()), return_to)
-    take_over(session, account.user_id, proven)
+    take_over(session, account.user_id, proven, by=returned.browser.visitor)
     return _open(session, account.user_id, proven, returned, return_to)
 
 
-def take_over(session: Session, user_id: UserId, proven: Proven) -> None:
-    """Give an account that was never activated to the person who has proven its address, without its password, sessions and keys."""
+def take_over(session: Session, user_id: UserId, proven: Proven, *, by: Actor = NOBODY) -> None:
+    """Give an account that was never activated to the person who has proven its address, without its password, sessions and keys.
+
+    `by` is the request.
+    """
     identity.ACTIVATE.run(session, user_id, keeps_password=False, password_hash=None, timezone=None)
-    end_access(session, Event.ADDRESS_PROVEN, user_id)
-    add_login(session, user_id, proven)
+    record(session, by.as_user(user_id), Action.ACCOUNT_ACTIVATED, user_id)
+    end_access(session, Event.ADDRESS_PROVEN, user_id, by=by)
+    add_login(session, user_id, proven, by=by)
 
 
 def _open(
@@ -268,4 +274,6 @@ def _open(
     opened = open_session(session, user_id, evidence, returned.browser)
     if isinstance(opened, FactorNeeded):
         return FactorAsked(opened, return_to)
-    return SignedIn(opened, return_to, link_waiting(session, user_id, returned.waiting_link))
+    by = returned.browser.visitor
+    linked = link_waiting(session, user_id, returned.waiting_link, by=by)
+    return SignedIn(opened, return_to, linked)

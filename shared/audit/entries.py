@@ -32,6 +32,8 @@ class Action(StrEnum):
     ACCOUNT_UPDATED = "account.updated"
     ACCOUNT_MAILS_CHANGED = "account.mails_changed"
     ACCOUNT_PASSWORD_CHANGED = "account.password_changed"  # noqa: S105  an action
+    ACCOUNT_EMAIL_CHANGED = "account.email_changed"
+    ACCOUNT_EMAIL_RESTORED = "account.email_restored"
     ACCOUNT_SESSIONS_ENDED = "account.sessions_ended"
     ACCOUNT_LOGIN_REFUSED = "account.login_refused"
     FACTOR_ADDED = "factor.added"
@@ -47,7 +49,10 @@ class Action(StrEnum):
     ACCOUNT_RESTORED = "account.restored"
     ACCOUNT_ERASED = "account.erased"
     SESSION_STARTED = "session.started"
+    SESSION_CONFIRMED = "session.confirmed"
     SESSION_ENDED = "session.ended"
+    LOGIN_ADDED = "login.added"
+    LOGIN_REMOVED = "login.removed"
     IMPERSONATION_STARTED = "impersonation.started"
     IMPERSONATION_ENDED = "impersonation.ended"
     ANNOUNCEMENT_CREATED = "announcement.created"
@@ -58,6 +63,13 @@ class Action(StrEnum):
     ORGANIZATION_DELETED = "organization.deleted"
     ORGANIZATION_RESTORED = "organization.restored"
     ORGANIZATION_ERASED = "organization.erased"
+    COMPANY_LOGIN_CREATED = "company_login.created"
+    COMPANY_LOGIN_UPDATED = "company_login.updated"
+    COMPANY_LOGIN_DELETED = "company_login.deleted"
+    COMPANY_DOMAIN_ADDED = "company_domain.added"
+    COMPANY_DOMAIN_PROVEN = "company_domain.proven"
+    COMPANY_DOMAIN_LAPSED = "company_domain.lapsed"
+    COMPANY_DOMAIN_REMOVED = "company_domain.removed"
     MEMBER_JOINED = "member.joined"
     MEMBER_UPDATED = "member.updated"
     MEMBER_REMOVED = "member.removed"
@@ -134,12 +146,14 @@ FIELDS = frozenset(
         "kind",
         "mayApprove",
         "memberId",
+        "methods",
         "needsApproval",
         "provider",
         "publishDate",
         "reason",
         "review",
         "requiresMfaFrom",
+        "required",
         "role",
         "scopes",
         "state",
@@ -191,6 +205,10 @@ class Actor:
     def in_organization(self, organization_id: OrganizationId) -> "Actor":
         """Return the actor in an organization that their credential does not name."""
         return replace(self, organization_id=organization_id)
+
+
+NOBODY = Actor()
+"""An actor about which nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)

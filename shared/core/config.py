@@ -367,6 +367,13 @@ class Settings(BaseSettings):
         "channels, publish",
     )
 
+    test_names_server: str = _setting(
+        "",
+        "The server (`host:port`) that is asked for TXT records of names that end in `.test`; `make run` has one. `prod` "
+        "refuses it.",
+        "organizations, reconcile",
+    )
+
     @field_validator("cors_origins", "hidden_providers", "disabled_features", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -380,6 +387,8 @@ class Settings(BaseSettings):
     def _consistent(self) -> "Settings":
         if self.stage == "prod" and self.allow_loopback_addresses:
             raise ValueError("ALLOW_LOOPBACK_ADDRESSES must not be set if STAGE is prod")
+        if self.stage == "prod" and self.test_names_server:
+            raise ValueError("TEST_NAMES_SERVER must not be set if STAGE is prod")
         if self.security_contact and not self.security_contact.startswith(("mailto:", "https:")):
             raise ValueError("SECURITY_CONTACT must begin with mailto: or https:")
         if self.stage == "prod" and not self.public_url.startswith("https://"):

@@ -26,7 +26,9 @@ RecoveryId = NewType("RecoveryId", uuid.UUID)
 DeviceId = NewType("DeviceId", uuid.UUID)
 """A row of `devices`: a browser from which a user has signed in."""
 ConnectionId = NewType("ConnectionId", uuid.UUID)
-"""The company login through which a session was opened. `sessions.connection_id` is the only column yet."""
+"""A row of `company_logins`: an organization's own login, through which sessions can be opened."""
+DomainId = NewType("DomainId", uuid.UUID)
+"""A row of `company_domains`: a domain for whose addresses a company login speaks."""
 ImpersonationId = NewType("ImpersonationId", uuid.UUID)
 """A row of `impersonations`: a super admin who acts as a member."""
 ApiKeyId = NewType("ApiKeyId", uuid.UUID)

@@ -7,8 +7,9 @@ guess back.
 from datetime import timedelta
 from typing import NamedTuple
 
+from shared.audit.queries import recording
 from shared.core.ids import SessionId, UserId
-from shared.db.statement import NoRow, Sql, Statement, sql
+from shared.db.statement import Json, NoRow, Sql, Statement, sql
 from shared.identity.pauses import ALL_NETWORKS, ONE_NETWORK, Pauses
 
 FORGOTTEN_AFTER = timedelta(days=1)
@@ -184,3 +185,29 @@ FORGET_GUESSES = Statement(
     row=NoRow,
 )
 """Forget guesses, because the password that they were about is replaced."""
+
+
+class RefusedLogin(NamedTuple):
+    email: str
+    audit: Json
+
+
+class RecordedLogin(NamedTuple):
+    stored: int
+
+
+RECORD_REFUSED_LOGIN = Statement(
+    "record_refused_login",
+    sql(
+        "with {recording} select count(*) as stored from recorded",
+        recording=recording(
+            found=sql("""
+                select cast(null as uuid) as organization_id, cast(null as uuid) as user_id, id as subject_id
+                from users where email = :email and deleted_at is null
+            """)
+        ),
+    ),
+    params=RefusedLogin,
+    row=RecordedLogin,
+)
+"""Record that signing in to the account of an address was refused; an address without an account costs the same statement."""

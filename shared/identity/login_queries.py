@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from shared.audit.queries import recording
 from shared.core.ids import LoginId, UserId
-from shared.db.statement import Statement, sql
+from shared.db.statement import Json, Statement, sql
 from shared.identity.models import LoginProvider
 from shared.identity.queries import OfUser, UserRow
 
@@ -83,6 +84,7 @@ class LinkUse(NamedTuple):
     hash: bytes
     user_id: UserId
     login_id: LoginId
+    audit: Json
 
 
 class LinkedLogin(NamedTuple):
@@ -91,23 +93,30 @@ class LinkedLogin(NamedTuple):
 
 LINK_CONFIRMED = Statement(
     "link_confirmed",
-    sql("""
+    sql(
+        """
         with used as (
             update challenges set used_at = now()
             where hash = :hash and kind = 'link' and user_id = :user_id and used_at is null and expires_at > now()
             returning user_id, remember
-        )
-        insert into logins (id, user_id, provider, issuer, subject, email)
-        select cast(:login_id as uuid), user_id, remember->>'provider', remember->>'issuer', remember->>'subject',
-            remember->>'email'
-        from used
-        on conflict (provider, issuer, subject) do nothing
-        returning provider
-    """),
+        ), added as (
+            insert into logins (id, user_id, provider, issuer, subject, email)
+            select cast(:login_id as uuid), user_id, remember->>'provider', remember->>'issuer', remember->>'subject',
+                remember->>'email'
+            from used
+            on conflict (provider, issuer, subject) do nothing
+            returning provider
+        ), {recording}
+        select provider from added
+        """,
+        recording=recording(sql("exists (select from added)")),
+    ),
     params=LinkUse,
     row=LinkedLogin,
 )
-"""Add the login that waited for the owner of its address to sign in; no row if none waits, or it is somebody's by now.
+"""Add the login that waited for the owner of its address to sign in, and record it.
+
+No row if none waits, or it is somebody's by now.
 
 One statement, because it comes on top of a login's.
 """

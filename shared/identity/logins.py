@@ -1,11 +1,14 @@
 """Finds, adds and removes the accounts at other providers with which a user signs in."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
+from shared.audit.entries import NOBODY, Action, Actor, Entry, entries_json
+from shared.audit.record import record
 from shared.core.crypto import hash_secret
 from shared.core.ids import LoginId, UserId, new_id
 from shared.identity import letters, queries
@@ -53,8 +56,8 @@ def from_json(remembered: Mapping[str, Any]) -> Proven:
     return Proven(**{**remembered, "provider": LoginProvider(remembered["provider"])})
 
 
-def add_login(session: Session, user_id: UserId, proven: Proven) -> None:
-    """Add a login to a user. A login that the user has already stays.
+def add_login(session: Session, user_id: UserId, proven: Proven, *, by: Actor = NOBODY) -> None:
+    """Add a login to a user, and record it. A login that the user has already stays. `by` is the request.
 
     Raises:
         LoginTaken: it belongs to another account.
@@ -70,14 +73,19 @@ def add_login(session: Session, user_id: UserId, proven: Proven) -> None:
     )
     if added is None:
         raise LoginTaken
+    _record(session, by, Action.LOGIN_ADDED, user_id, added.id, proven.provider)
 
 
-def link_waiting(session: Session, user_id: UserId, secret: str | None) -> bool:
+def link_waiting(
+    session: Session, user_id: UserId, secret: str | None, *, by: Actor = NOBODY
+) -> bool:
     """Add the login that waits, in this browser, for the owner of its address to sign in; return whether there was one."""
     if secret is None:
         return False
+    login_id = LoginId(new_id())
+    audit = entries_json(_account(by, user_id), Entry(Action.LOGIN_ADDED, login_id))
     linked = LINK_CONFIRMED.find(
-        session, hash=hash_secret(secret), user_id=user_id, login_id=LoginId(new_id())
+        session, hash=hash_secret(secret), user_id=user_id, login_id=login_id, audit=audit
     )
     if linked is None:
         return False
@@ -85,8 +93,10 @@ def link_waiting(session: Session, user_id: UserId, secret: str | None) -> bool:
     return True
 
 
-def remove_login(session: Session, user_id: UserId, login_id: LoginId) -> None:
-    """Remove a login, unless it is the only one with which its user can sign in.
+def remove_login(
+    session: Session, user_id: UserId, login_id: LoginId, *, by: Actor = NOBODY
+) -> None:
+    """Remove a login, unless it is the only one with which its user can sign in, and record it.
 
     Raises:
         NoSuchLogin: the user has no such login.
@@ -99,6 +109,7 @@ def remove_login(session: Session, user_id: UserId, login_id: LoginId) -> None:
         raise NoSuchLogin
     if not FIND_WAYS.one(session, user_id).has_password and not LIST_LOGINS.all(session, user_id):
         raise LastWayIn
+    _record(session, by, Action.LOGIN_REMOVED, user_id, login_id, removed.provider)
     tell_of_login(session, user_id, removed.provider, added=False)
 
 
@@ -109,3 +120,19 @@ def tell_of_login(
     email = queries.FIND_PASSWORD.one(session, user_id).email
     name = _NAMES.get(provider, provider.value.title())
     queue_letter(session, email, letters.login_changed(name, added=added))
+
+
+def _record(
+    session: Session,
+    by: Actor,
+    action: Action,
+    user_id: UserId,
+    login_id: LoginId,
+    provider: LoginProvider,
+) -> None:
+    record(session, _account(by, user_id), action, login_id, after={"provider": provider})
+
+
+def _account(by: Actor, user_id: UserId) -> Actor:
+    """Return the sender of a request as somebody who acts on their own account."""
+    return replace(by, organization_id=None).as_user(user_id)

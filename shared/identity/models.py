@@ -276,6 +276,11 @@ class Session(Timestamps, Base):
         Index("uq_sessions_renew_hash", "renew_hash", unique=True),
         Index("ix_sessions_previous_renew_hash", "previous_renew_hash"),
         Index("ix_sessions_user_id", "user_id"),
+        Index(
+            "ix_sessions_connection_id",
+            "connection_id",
+            postgresql_where=text("connection_id is not null"),
+        ),
     )
 
     id: Mapped[SessionId] = mapped_column(primary_key=True, default=new_id)

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session as DbSession
 
+from shared.audit.queries import recording
 from shared.core.ids import UserId, new_id
-from shared.db.statement import NoParams, NoRow, Statement, sql
+from shared.db.statement import Json, NoParams, NoRow, Statement, sql
 from shared.identity.models import LoginProvider, MailKind
 
 LIVE_LOGIN = sql(
@@ -136,6 +137,27 @@ ANY_USER = Statement(
 def any_user(session: DbSession) -> bool:
     """Return whether anybody has registered."""
     return ANY_USER.one(session).is_any
+
+
+class RecordOfUser(NamedTuple):
+    user_id: UserId
+    audit: Json
+
+
+class RecordedOfUser(NamedTuple):
+    stored: int
+
+
+RECORD_OF_USER = Statement(
+    "record_of_user",
+    sql(
+        "with {recording} select count(*) as stored from recorded",
+        recording=recording(sql("exists (select from users where id = :user_id)")),
+    ),
+    params=RecordOfUser,
+    row=RecordedOfUser,
+)
+"""Store entries of the audit log about a user, if there is one: registering costs the same whether the address is known or not."""
 
 
 class Activation(NamedTuple):

@@ -340,6 +340,13 @@ class EmailRestored(WireModel):
     consents: int
 
 
+class CompanyLoginStart(RequestModel):
+    email: str = Field(min_length=3, max_length=320, examples=["ada@example.com"])
+    return_to: str | None = Field(
+        default=None, max_length=2_000, description="The path on this server to go to."
+    )
+
+
 class LoginStart(RequestModel):
     provider: ExternalProvider
     public_key: str = Field(default="", max_length=200, description="The address of a wallet.")

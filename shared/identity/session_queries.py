@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session as DbSession
 
-from shared.core.ids import DeviceId, FactorId, SessionId, UserId
-from shared.db.statement import NoRow, Sql, Statement, literals, sql
+from shared.audit.queries import recording
+from shared.core.ids import ConnectionId, DeviceId, FactorId, SessionId, UserId
+from shared.db.statement import Json, NoRow, Sql, Statement, literals, sql
 from shared.identity.models import ChallengeKind
 from shared.identity.queries import OfUser, UserRow
 
@@ -32,6 +33,8 @@ class NewSession(NamedTuple):
     is_strong: bool
     challenge_hash: bytes
     challenge_seconds: float
+    connection_id: ConnectionId | None
+    audit: Json
 
 
 class OpenedSession(NamedTuple):
@@ -58,8 +61,8 @@ _LOCKED_PERSON = sql("""
 """)
 
 
-def _opened(remembered_until: Sql, *, is_strong: Sql) -> Sql:
-    """Open a session for the person in `admitted`, if there is one, and recognize or add the device.
+def _opened(remembered_until: Sql, *, is_strong: Sql, connection_id: Sql) -> Sql:
+    """Open a session for the person in `admitted`, if there is one, record it, and recognize or add the device.
 
     A second factor that was proven (`is_strong`) stops the recovery that is to remove it.
     """
@@ -87,16 +90,20 @@ def _opened(remembered_until: Sql, *, is_strong: Sql) -> Sql:
                 order by s.last_used_at desc, s.id desc offset cast(:most as integer) - 1
             )
         ), opened as (
-            insert into sessions (id, user_id, renew_hash, expires_at, ends_at, methods, ip, country, user_agent)
+            insert into sessions (id, user_id, renew_hash, expires_at, ends_at, methods, connection_id, ip, country,
+                user_agent)
             select cast(:session_id as uuid), admitted.id, cast(:renew_hash as bytea),
                 now() + make_interval(secs => least(cast(:life_seconds as float8), cast(:whole_life_seconds as float8))),
                 now() + make_interval(secs => cast(:whole_life_seconds as float8)),
-                cast(:methods as text[]), cast(:ip as text), cast(:country as text), cast(:user_agent as text)
+                cast(:methods as text[]), {connection_id}, cast(:ip as text), cast(:country as text),
+                cast(:user_agent as text)
             from admitted
-        )
+        ), {recording}
         """,
         remembered_until=remembered_until,
         is_strong=is_strong,
+        connection_id=connection_id,
+        recording=recording(sql("exists (select from admitted)")),
     )
 
 
@@ -111,7 +118,7 @@ OPEN_SESSION = Statement(
                 jsonb_build_object('methods', to_jsonb(cast(:methods as text[]))),
                 now() + make_interval(secs => :challenge_seconds)
             from person
-            where not cast(:is_strong as boolean)
+            where not cast(:is_strong as boolean) and cast(:connection_id as uuid) is null
                 and exists (select from factors f where f.user_id = person.id and f.confirmed_at is not null)
                 and not exists (
                     select from devices d where d.user_id = person.id and d.remembered_until > now()
@@ -133,14 +140,19 @@ OPEN_SESSION = Statement(
         """,
         person=_LOCKED_PERSON,
         second_factor=literals(ChallengeKind.SECOND_FACTOR),
-        opened=_opened(_LEFT_AS_IT_IS, is_strong=sql("cast(:is_strong as boolean)")),
+        opened=_opened(
+            _LEFT_AS_IT_IS,
+            is_strong=sql("cast(:is_strong as boolean)"),
+            connection_id=sql("cast(:connection_id as uuid)"),
+        ),
     ),
     params=NewSession,
     row=OpenedSession,
 )
-"""Add a session, end the longest unused beyond `most`, and recognize or add the device.
+"""Add a session, end the longest unused beyond `most`, recognize or add the device, and record it.
 
-If the user has a second factor, it has not been proven, and the device is not remembered, no session is added but a challenge.
+If the user has a second factor, it has not been proven, and the device is not remembered, no session is added but a challenge;
+a company login asks for one itself.
 No row if the user is gone or has another password by now. One statement, because every login waits for it, and so that no way
 in is without the second factor.
 """
@@ -172,6 +184,7 @@ class NewProvenSession(NamedTuple):
     devices: list[str]
     new_device_id: DeviceId
     new_device: bytes
+    audit: Json
 
 
 class OpenedProvenSession(NamedTuple):
@@ -231,7 +244,7 @@ OPEN_PROVEN_SESSION = Statement(
         from admitted
         """,
         second_factor=literals(ChallengeKind.SECOND_FACTOR),
-        opened=_opened(_FOR_LONGER, is_strong=sql("true")),
+        opened=_opened(_FOR_LONGER, is_strong=sql("true"), connection_id=sql("cast(null as uuid)")),
     ),
     params=NewProvenSession,
     row=OpenedProvenSession,
@@ -254,6 +267,7 @@ class Replacement(NamedTuple):
     ip: str | None
     country: str | None
     user_agent: str | None
+    audit: Json
 
 
 REPLACE_SESSION = Statement(
@@ -265,7 +279,7 @@ REPLACE_SESSION = Statement(
             where sessions.id = :session_id and sessions.user_id = person.id and sessions.revoked_at is null
                 and sessions.expires_at > now() and sessions.ends_at > now()
             returning sessions.user_id, sessions.ends_at, sessions.connection_id, sessions.created_at
-        )
+        ), {recording}
         insert into sessions (id, user_id, renew_hash, expires_at, ends_at, methods, connection_id, created_at, ip, country,
             user_agent)
         select cast(:new_id as uuid), user_id, cast(:renew_hash as bytea),
@@ -275,11 +289,15 @@ REPLACE_SESSION = Statement(
         returning user_id
         """,
         person=_LOCKED_PERSON,
+        recording=recording(sql("exists (select from old)")),
     ),
     params=Replacement,
     row=UserRow,
 )
-"""Put a session with a new proof in the place of a live one, which ends; no row if it has ended, or the password has changed."""
+"""Put a session with a new proof in the place of a live one, which ends, and record it.
+
+No row if it has ended, or the password has changed. One statement, so that the old session never outlives the proof.
+"""
 
 
 class SessionOfUser(NamedTuple):
@@ -355,39 +373,70 @@ def find_in_grace(session: DbSession, session_id: SessionId, *, renew_hash: byte
 
 class OneSession(NamedTuple):
     session_id: SessionId
+    audit: Json
+
+
+class EndedSession(NamedTuple):
+    id: SessionId
 
 
 REVOKE_SESSION = Statement(
     "revoke_session",
-    sql("""
-        update sessions set revoked_at = now(), updated_at = now() where id = :session_id and revoked_at is null
-    """),
+    sql(
+        """
+        with ended as (
+            update sessions set revoked_at = now(), updated_at = now() where id = :session_id and revoked_at is null
+            returning id, user_id
+        ), {recording}
+        select id from ended
+        """,
+        recording=recording(
+            found=sql(
+                "select cast(null as uuid) as organization_id, user_id, id as subject_id from ended"
+            )
+        ),
+    ),
     params=OneSession,
-    row=NoRow,
+    row=EndedSession,
 )
-"""End a session."""
+"""End a session and record it for its user. One statement, because a stolen token is refused without a transaction."""
 
 
-def revoke_session(session: DbSession, session_id: SessionId) -> bool:
-    """End a session; False if it had ended."""
-    return REVOKE_SESSION.run(session, session_id) > 0
+def revoke_session(session: DbSession, session_id: SessionId, audit: Json) -> bool:
+    """End a session and record that; False if it had ended."""
+    return REVOKE_SESSION.find(session, session_id, audit) is not None
+
+
+class OwnSession(NamedTuple):
+    user_id: UserId
+    session_id: SessionId
+    audit: Json
 
 
 REVOKE_SESSION_OF = Statement(
     "revoke_session_of",
-    sql("""
-        update sessions set revoked_at = now(), updated_at = now()
-        where id = :session_id and user_id = :user_id and revoked_at is null
-    """),
-    params=SessionOfUser,
-    row=NoRow,
+    sql(
+        """
+        with ended as (
+            update sessions set revoked_at = now(), updated_at = now()
+            where id = :session_id and user_id = :user_id and revoked_at is null
+            returning id
+        ), {recording}
+        select id from ended
+        """,
+        recording=recording(sql("exists (select from ended)")),
+    ),
+    params=OwnSession,
+    row=EndedSession,
 )
-"""End one of a user's sessions."""
+"""End one of a user's sessions and record it. One statement, because signing out is no transaction."""
 
 
-def revoke_session_of(session: DbSession, user_id: UserId, session_id: SessionId) -> bool:
-    """End one of a user's sessions; False if there is none."""
-    return REVOKE_SESSION_OF.run(session, user_id, session_id) > 0
+def revoke_session_of(
+    session: DbSession, user_id: UserId, session_id: SessionId, audit: Json
+) -> bool:
+    """End one of a user's sessions and record that; False if there is none."""
+    return REVOKE_SESSION_OF.find(session, user_id, session_id, audit) is not None
 
 
 class SessionsOf(NamedTuple):
@@ -407,6 +456,22 @@ REVOKE_SESSIONS_OF = Statement(
     row=NoRow,
 )
 """End a user's sessions, except one if it is given."""
+
+
+class Through(NamedTuple):
+    connection_id: ConnectionId
+
+
+REVOKE_SESSIONS_THROUGH = Statement(
+    "revoke_sessions_through",
+    sql("""
+        update sessions set revoked_at = now(), updated_at = now()
+        where connection_id = :connection_id and revoked_at is null and expires_at > now()
+    """),
+    params=Through,
+    row=NoRow,
+)
+"""End the sessions that came through a company login."""
 
 
 class SessionRow(NamedTuple):

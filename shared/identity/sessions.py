@@ -10,14 +10,17 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
+from shared.audit.entries import Action, Actor, Entry, entries_json
+from shared.audit.record import record
 from shared.core import clock
 from shared.core.config import settings
 from shared.core.crypto import hash_secret, new_secret
-from shared.core.ids import DeviceId, FactorId, SessionId, UserId, new_id
+from shared.core.ids import ConnectionId, DeviceId, FactorId, SessionId, UserId, new_id
 from shared.core.log import log
+from shared.db.statement import Json
 from shared.identity import devices, letters, queries, session_queries
 from shared.identity.errors import LoginRefused, NotActivated, SessionOver, WrongPassword
-from shared.identity.guess_queries import CountedConfirmation, CountedGuess
+from shared.identity.guess_queries import RECORD_REFUSED_LOGIN, CountedConfirmation, CountedGuess
 from shared.identity.guesses import count_confirmation, count_guess, forgive_guess
 from shared.identity.mails import queue_letter
 from shared.identity.models import SECOND_FACTORS, Method
@@ -47,13 +50,19 @@ _MAX_USER_AGENT = 300
 class Browser:
     """The browser that sent a request, so that users recognize their sessions. `devices` are the tokens in its cookie.
 
-    `country` is two letters; None if no trusted proxy says it.
+    `country` is two letters; None if no trusted proxy says it. `request_id` is for the audit log.
     """
 
     ip: str | None = None
     user_agent: str | None = None
     devices: tuple[str, ...] = ()
     country: str | None = None
+    request_id: str | None = None
+
+    @property
+    def visitor(self) -> Actor:
+        """The sender of the request, for the audit log. Whose account it is about is found out later."""
+        return Actor(request_id=self.request_id, address=self.ip)
 
     @property
     def stored_user_agent(self) -> str | None:
@@ -84,10 +93,14 @@ class FactorNeeded:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a person has just proven: by which methods, and the hash of the password if it is one of them."""
+    """What a person has just proven: by which methods, and the hash of the password if it is one of them.
+
+    `connection_id` is the company login through which they came.
+    """
 
     methods: Collection[Method]
     password_hash: str | None = None
+    connection_id: ConnectionId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +131,8 @@ def log_in(
     guess = count_guess(session, email, ip=browser.ip, tokens=browser.devices)
     if not is_password(password, guess.password_hash) or guess.user_id is None:
         log.info("login.refused", extra={"user_id": str(guess.user_id)})
+        audit = entries_json(browser.visitor, Entry(Action.ACCOUNT_LOGIN_REFUSED))
+        RECORD_REFUSED_LOGIN.one(session, email, audit)
         raise LoginRefused
     stored = _forgive(session, guess, guess.user_id, password)
     if not guess.is_active:
@@ -158,6 +173,8 @@ def open_session(
         is_strong=not SECOND_FACTORS.isdisjoint(evidence.methods),
         challenge_hash=hash_secret(secret),
         challenge_seconds=FACTOR_LIFE.total_seconds(),
+        connection_id=evidence.connection_id,
+        audit=_proof_entry(Action.SESSION_STARTED, user_id, session_id, evidence, browser),
     )
     if opened is None:
         raise LoginRefused
@@ -205,6 +222,7 @@ def open_proven_session(
         devices=devices.hashes(browser.devices),
         new_device_id=DeviceId(new_id()),
         new_device=hash_secret(new_token),
+        audit=_proof_entry(Action.SESSION_STARTED, user_id, session_id, evidence, browser),
     )
     if opened is None:
         return None
@@ -233,6 +251,8 @@ def check_password(
         return None
     if not is_password(password, guess.password_hash):
         log.info("login.refused", extra={"user_id": str(user_id)})
+        actor = Actor(user_id=user_id, session_id=session_id)
+        record(session, actor, Action.ACCOUNT_LOGIN_REFUSED, user_id)
         raise WrongPassword(path)
     return _forgive(session, guess, user_id, password)
 
@@ -259,6 +279,7 @@ def confirm_session(
         ip=browser.ip,
         country=browser.country,
         user_agent=browser.stored_user_agent,
+        audit=_proof_entry(Action.SESSION_CONFIRMED, user_id, replaced_by, evidence, browser),
     )
     if replaced is None:
         raise SessionOver
@@ -305,7 +326,8 @@ def renew(session: Session, token: str, browser: Browser) -> SessionTokens:
     user_id = session_queries.find_in_grace(session, session_id, renew_hash=given)
     if user_id:
         return SessionTokens(sign_access_token(SessionClaims(user_id, session_id)), None)
-    if session_queries.revoke_session(session, session_id):
+    entry = Entry(Action.SESSION_ENDED, session_id, after={"reason": "renew_token_reused"})
+    if session_queries.revoke_session(session, session_id, entries_json(browser.visitor, entry)):
         log.warning("session.reused", extra={"session_id": str(session_id)})
     raise SessionOver
 
@@ -360,6 +382,29 @@ def _tokens(
         devices=devices.as_cookie(browser.devices, added),
         is_new_device=is_new_device,
     )
+
+
+def end_session(session: Session, actor: Actor, user_id: UserId, session_id: SessionId) -> bool:
+    """End one of a user's sessions; False if there is none."""
+    audit = entries_json(actor, Entry(Action.SESSION_ENDED, session_id))
+    return session_queries.revoke_session_of(session, user_id, session_id, audit)
+
+
+def end_other_sessions(
+    session: Session, actor: Actor, user_id: UserId, kept: SessionId | None
+) -> int:
+    """End all of a user's sessions except one, and return how many there were."""
+    ended = session_queries.REVOKE_SESSIONS_OF.run(session, user_id, kept)
+    if ended:
+        record(session, actor, Action.ACCOUNT_SESSIONS_ENDED, user_id)
+    return ended
+
+
+def _proof_entry(
+    action: Action, user_id: UserId, session_id: SessionId, evidence: Evidence, browser: Browser
+) -> Json:
+    actor = browser.visitor.as_user(user_id, session_id)
+    return entries_json(actor, Entry(action, session_id, after={"methods": list(evidence.methods)}))
 
 
 def _tell_new_device(session: Session, email: str, browser: Browser) -> None:

@@ -11,6 +11,8 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from shared.audit.entries import NOBODY, Action, Actor
+from shared.audit.record import record
 from shared.core.config import settings
 from shared.core.ids import UserId
 from shared.identity import queries
@@ -33,8 +35,8 @@ def kind_of(token: str) -> MailKind:
     return _parts(token)[0]
 
 
-def unsubscribe(session: Session, token: str) -> MailKind:
-    """Turn off a token's kind of email for its user. A repeated call changes nothing.
+def unsubscribe(session: Session, token: str, *, by: Actor = NOBODY) -> MailKind:
+    """Turn off a token's kind of email for its user, and record it. A repeated call changes nothing. `by` is the request.
 
     Raises:
         UnsubscribeRefused: the token is not genuine.
@@ -44,6 +46,7 @@ def unsubscribe(session: Session, token: str) -> MailKind:
     if seed is None or not hmac.compare_digest(_proof(seed, kind).encode(), proof.encode()):
         raise UnsubscribeRefused
     queries.switch_mails_off(session, user_id, kind)
+    record(session, by.as_user(user_id), Action.ACCOUNT_MAILS_CHANGED, user_id)
     return kind
 
 

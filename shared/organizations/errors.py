@@ -1,6 +1,6 @@
 """The refusals of organizations, their API keys, and repeated requests."""
 
-from shared.core.errors import Conflict, Forbidden, NotFound
+from shared.core.errors import Conflict, Forbidden, NotFound, Unavailable
 
 
 class NoSuchOrganization(NotFound):
@@ -96,3 +96,72 @@ class KeyReused(Conflict):
             "This Idempotency-Key was already used for a different request. Use a new one for "
             "each request."
         )
+
+
+class NoCompanyLogin(NotFound):
+    """The organization has no company login, or no organization's speaks for the address."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no company login here. Sign in another way, or ask an owner.")
+
+
+class NoSuchDomain(NotFound):
+    """The organization has no such domain."""
+
+    def __init__(self) -> None:
+        super().__init__("This domain does not exist. Add it first.")
+
+
+class TooManyDomains(Conflict):
+    """The organization has as many domains as it can."""
+
+    code = "too_many_domains"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"Your organization has reached its limit of {most} domains. Remove one first."
+        )
+
+
+class DomainNotProven(Conflict):
+    """The TXT record of a domain is not there."""
+
+    code = "domain_not_proven"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The TXT record of {name} is missing or has another value. Create it, wait until name "
+            "servers have it, and try again."
+        )
+
+
+class DomainOfAnother(Conflict):
+    """Another organization has proven the domain."""
+
+    code = "domain_of_another"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Another organization has proven this domain. Remove it there first, or ask the operator "
+            "of this server."
+        )
+
+
+class NoProvenDomain(Conflict):
+    """A company login is to be required, and nobody could come through it."""
+
+    code = "no_proven_domain"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The company login speaks for no domain yet, so nobody could sign in. Prove a domain first."
+        )
+
+
+class DomainsNotAnswered(Unavailable):
+    """No name server answered."""
+
+    code = "domains_not_answered"
+
+    def __init__(self) -> None:
+        super().__init__("The name servers do not answer. Try again in a few minutes.")

@@ -1,4 +1,4 @@
-"""The tables of organizations, members, invitations, API keys, rate limits and idempotency keys."""
+"""The tables of organizations, members, invitations, company logins, API keys, rate limits and idempotency keys."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -20,9 +20,12 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
 
+from shared.core.crypto import Purpose
 from shared.core.ids import (
     ApiKeyId,
+    ConnectionId,
     CustomerId,
+    DomainId,
     ImpersonationId,
     InvitationId,
     MemberId,
@@ -34,7 +37,7 @@ from shared.core.ids import (
     new_id,
 )
 from shared.db.base import Base, SoftDelete, Timestamps
-from shared.db.types import text_enum
+from shared.db.types import Sealed, text_enum
 
 
 class Role(StrEnum):
@@ -225,6 +228,77 @@ class Impersonation(Base):
     started_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     ends_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+
+
+class CompanyLogin(Timestamps, Base):
+    """An organization's own login: one OpenID client at the issuer that its members sign in with.
+
+    It speaks only for addresses of the organization's proven domains, and only inside the organization. Newcomers get `role` and
+    `customers`. With `required`, members' sessions must come through it, except those of an owner with a second factor.
+    """
+
+    __tablename__ = "company_logins"
+    __table_args__ = (UniqueConstraint("organization_id"),)
+
+    id: Mapped[ConnectionId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    issuer: Mapped[str]
+    client_id: Mapped[str]
+    client_secret: Mapped[bytes | None] = mapped_column(Sealed(Purpose.COMPANY_LOGIN))
+    role: Mapped[Role] = mapped_column(text_enum(Role), server_default=text("'member'"))
+    customers: Mapped[list[CustomerId] | None] = mapped_column(ARRAY(Uuid()))
+    required: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+
+
+class CompanyDomain(Base):
+    """A domain that an organization says is its own, and proves by a TXT record with `token`.
+
+    It counts from `proven_at` on, for one organization alone. `missing_since`: the record was not there when it was last asked for.
+    """
+
+    __tablename__ = "company_domains"
+    __table_args__ = (
+        UniqueConstraint("organization_id", "domain"),
+        Index(
+            "uq_company_domains_proven",
+            "domain",
+            unique=True,
+            postgresql_where=text("proven_at is not null"),
+        ),
+        Index(
+            "ix_company_domains_checked_at",
+            "checked_at",
+            postgresql_where=text("proven_at is not null"),
+        ),
+    )
+
+    id: Mapped[DomainId] = mapped_column(primary_key=True, default=new_id)
+    organization_id: Mapped[OrganizationId] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    domain: Mapped[str]
+    token: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    proven_at: Mapped[datetime | None]
+    checked_at: Mapped[datetime | None]
+    missing_since: Mapped[datetime | None]
+
+
+class CompanyIdentity(Base):
+    """A person at a company login, found by the subject of its ID tokens, never by address."""
+
+    __tablename__ = "company_identities"
+    __table_args__ = (Index("ix_company_identities_user_id", "user_id"),)
+
+    connection_id: Mapped[ConnectionId] = mapped_column(
+        ForeignKey("company_logins.id", ondelete="CASCADE"), primary_key=True
+    )
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    last_used_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
 
 
 class ApiKey(Timestamps, Base):

@@ -32,6 +32,7 @@ from shared.identity.sweep import (
 )
 from shared.media.sweep import remove_unneeded_files, request_examinations
 from shared.media.sweep_queries import unneeded_files
+from shared.organizations.company_login import check_old_domains
 from shared.organizations.deletions import request_due_deletions
 from shared.organizations.sweep import (
     delete_expired_idempotency_keys,
@@ -84,6 +85,7 @@ STEPS: tuple[Callable[[], int], ...] = (
     request_due_deletions,
     request_examinations,
     remove_unneeded_media,
+    check_old_domains,  # it asks name servers, so it comes last
 )
 
 DAILY_STEPS: tuple[Callable[[], int], ...] = (

@@ -173,6 +173,8 @@ _PARAMETERS = {
     "scope": "The requested scopes, separated by spaces: `mcp:read`, `mcp:propose`, `mcp:write`.",
     "session_id": "A session's id.",
     "announcement_id": "An announcement's id, from `GET /announcements`.",
+    "connection_id": "A company login's id, from `GET /settings/company-login`.",
+    "domain_id": "A domain's id, from `GET /settings/company-login`.",
     "queue": "The name of a queue: `publish`.",
     "login_id": "A login's id.",
     "recovery_id": "A recovery's id.",

@@ -87,6 +87,7 @@ FOREIGN: dict[str, Uses] = {
     ),
     "access": Uses(
         reads={
+            "company_logins",
             "factors",
             "impersonations",
             "members",

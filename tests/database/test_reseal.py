@@ -30,6 +30,7 @@ def test_every_binary_column_is_a_hash_or_listed_as_sealed() -> None:
         "channels.access_token",
         "channels.details",
         "channels.refresh_token",
+        "company_logins.client_secret",
         "factors.secret",
         "oauth_states.remember",
         "webhooks.previous_secret",

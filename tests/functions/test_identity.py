@@ -207,10 +207,10 @@ class TestRegister:
         assert answer.status == 422
         assert [(each["path"], each["code"]) for each in answer.json["errors"]] == [(path, code)]
 
-    def test_costs_four_statements(self, browser: Gateway) -> None:
+    def test_costs_five_statements(self, browser: Gateway) -> None:
         with count_statements() as cost:
             browser.post("/auth/register", ACCOUNT)
-        assert cost.statements == 4  # rate, user, organization with member, code
+        assert cost.statements == 5  # rate, user, organization with member, audit log, code
 
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"

@@ -103,6 +103,8 @@ BODIES: dict[str, Any] = {
 
 # Where the contract has another status for what is not there than 404.
 NOT_THERE = {
+    # Its state, which the browser's cookie has, comes before the id.
+    "GET /auth/company/{connection_id}/callback": 403,
     # For super admins alone, to whom the rows of all organizations are open.
     "DELETE /admin/people/{user_id}/sessions": 403,
     "DELETE /announcements/{announcement_id}": 403,
@@ -188,6 +190,8 @@ class Theirs:
             "issuer": new_id(),
             "file": new_id(),
             "announcement_id": new_id(),
+            "connection_id": new_id(),
+            "domain_id": new_id(),
             "queue": new_id(),
         }
         self.uploading = uploading.id

@@ -200,13 +200,13 @@ class TestOneClick:
         assert link_in(mail_of(session, member, NotificationKind.FAILURE, taken)) == url
         assert open_link(url, "POST", text=ONE_CLICK, headers=FORM).status == 200
 
-    def test_costs_three_statements(
+    def test_costs_four_statements(
         self, session: Session, member: Member, taken: list[bytes]
     ) -> None:
         url = link_in(mail_of(session, member, NotificationKind.FAILURE, taken))
         with count_statements() as cost:
             open_link(url, "POST", text=ONE_CLICK, headers=FORM)
-        assert cost.statements == 3  # rate, seed, switch
+        assert cost.statements == 4  # rate, seed, switch, audit log
 
 
 class TestOpening:

@@ -45,6 +45,7 @@ POWERS = {
         *("DeliverWebhooks", "Mails", "Erase"),
     },
     "TokenPolicy": {
+        *("IdentityFunction", "OrganizationsFunction"),
         *("PostsFunction", "ChannelsFunction", "PrepareFunction", "Publish", "Stage"),
         *("TokenRefreshFunction", "AutomationFunction", "PublicApiFunction", "McpFunction"),
         *("DeliverWebhooks", "MigrateFunction", "IdentityFunction", "Erase"),

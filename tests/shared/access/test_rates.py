@@ -25,6 +25,8 @@ LIMITED = {
         GET /auth/activate
         POST /auth/activate
         POST /auth/login
+        POST /auth/company
+        GET /auth/company/{connection_id}/callback
         POST /auth/mfa
         POST /auth/mfa/options
         POST /auth/passkey/options
@@ -42,6 +44,8 @@ LIMITED = {
         POST /auth/confirm-email
         GET /auth/undo-email
         POST /auth/undo-email
+        GET /auth/return
+        POST /auth/return
     """,
     Rate("mail", 20, HOUR, Per.ADDRESS): """
         POST /auth/resend-activation
@@ -61,6 +65,8 @@ LIMITED = {
         POST /user/passkeys
         POST /user/passkeys/finish
         POST /user/confirm/options
+        DELETE /user/account
+        POST /user/delete-account
     """,
     Rate("renew", 30, MINUTE, Per.SESSION): """
         POST /auth/renew
@@ -74,6 +80,11 @@ LIMITED = {
         POST /user/api-key/rotate
         POST /user/api-key/{key_id}/rotate
         DELETE /user/api-key/{key_id}
+        PUT /settings/company-login
+        DELETE /settings/company-login
+        POST /settings/company-login/domains
+        POST /settings/company-login/domains/{domain_id}/verify
+        DELETE /settings/company-login/domains/{domain_id}
     """,
     Rate("invitations", 60, HOUR, Per.ORGANIZATION): """
         POST /settings/team
@@ -111,6 +122,8 @@ LIMITED = {
         PUT /posts/{post_id}/status
         POST /posts/{post_id}/duplicate
         POST /posts/{post_id}/resend
+        POST /posts/group/{group_id}/review
+        POST /posts/{post_id}/review
     """,
     Rate("webhooks", 60, MINUTE, Per.ORGANIZATION): """
         POST /webhooks

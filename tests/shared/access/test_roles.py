@@ -40,6 +40,8 @@ LEAST = {
         GET /auth/oauth/{provider}
         GET /auth/oauth/{provider}/callback
         POST /auth/oauth/{provider}/exists
+        POST /auth/company
+        GET /auth/company/{connection_id}/callback
         POST /auth/renew
         POST /auth/forgot
         GET /auth/forgot-return
@@ -261,6 +263,12 @@ LEAST = {
         POST /user/oauth-app/rotate-secret
     """,
     Who.OWNER: """
+        GET /settings/company-login
+        PUT /settings/company-login
+        DELETE /settings/company-login
+        POST /settings/company-login/domains
+        POST /settings/company-login/domains/{domain_id}/verify
+        DELETE /settings/company-login/domains/{domain_id}
         POST /organizations/ownership
         DELETE /settings/organization
     """,
@@ -364,6 +372,12 @@ PERSONS_ALONE = """
     GET /admin/errors
     GET /admin/errors/platforms
     GET /admin/stats
+    GET /settings/company-login
+    PUT /settings/company-login
+    DELETE /settings/company-login
+    POST /settings/company-login/domains
+    POST /settings/company-login/domains/{domain_id}/verify
+    DELETE /settings/company-login/domains/{domain_id}
 """
 """What API keys and grants are refused."""
 PROGRAMS_ALONE = """
@@ -480,6 +494,7 @@ READING_GETS_THAT_WRITE = """
     GET /integrations/social/{provider}
     GET /app/integrations/social/{provider}
     GET /public/v1/social/{provider}
+    GET /auth/company/{connection_id}/callback
 """
 """GETs that begin or change something."""
 WRITES_THAT_READ = """
@@ -531,11 +546,13 @@ BY_COOKIE = """
     POST /auth/return
     POST /user/logout
     POST /app/integrations/social/{provider}
+    POST /auth/company
 """
 """Public routes that use or set our cookies, so that other sites may not send them."""
 RETURNS = """
     GET /auth/oauth/{provider}/callback
     GET /app/integrations/social/{provider}
+    GET /auth/company/{connection_id}/callback
 """
 """Pages to which a platform sends browsers back."""
 PERSONAL = """
@@ -577,6 +594,12 @@ PERSONAL = """
     GET /admin/stats
 """
 """What ignores the organization and the impersonation that a request names."""
+IN_COMPANY = """
+    GET /user/organizations
+    POST /user/change-org
+    GET /announcements
+"""
+"""Personal routes that a session takes which came through a company login."""
 SELF_ONLY = """
     POST /posts/{post_id}/review
     POST /posts/group/{group_id}/review
@@ -633,6 +656,11 @@ SELF_ONLY = """
     DELETE /organizations/ownership/{offer_id}
     POST /organizations/ownership/{offer_id}/accept
     POST /user/join-org
+    PUT /settings/company-login
+    DELETE /settings/company-login
+    POST /settings/company-login/domains
+    POST /settings/company-login/domains/{domain_id}/verify
+    DELETE /settings/company-login/domains/{domain_id}
 """
 """What nobody does in another's place."""
 FRESH = """
@@ -664,6 +692,11 @@ FRESH = """
     POST /settings/team/invitations/{invitation_id}/resend
     POST /organizations/ownership
     POST /organizations/ownership/{offer_id}/accept
+    PUT /settings/company-login
+    DELETE /settings/company-login
+    POST /settings/company-login/domains
+    POST /settings/company-login/domains/{domain_id}/verify
+    DELETE /settings/company-login/domains/{domain_id}
 """
 """What wants a recent proof of identity."""
 WHOLE = """
@@ -703,6 +736,12 @@ WHOLE = """
     POST /webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver
     POST /webhooks/{webhook_id}/rotate
     POST /webhooks/{webhook_id}/test
+    GET /settings/company-login
+    PUT /settings/company-login
+    DELETE /settings/company-login
+    POST /settings/company-login/domains
+    POST /settings/company-login/domains/{domain_id}/verify
+    DELETE /settings/company-login/domains/{domain_id}
 """
 PROFILES = """
     GET /user/self
@@ -859,6 +898,7 @@ def test_each_role_reaches_what_is_below_it_and_nothing_above(role: Role) -> Non
         (BY_COOKIE, "by_cookie"),
         (RETURNS, "returns"),
         (PERSONAL, "personal"),
+        (IN_COMPANY, "in_company"),
         (SELF_ONLY, "self_only"),
         (PROPOSABLE, "proposes"),
         (FRESH, "fresh"),
