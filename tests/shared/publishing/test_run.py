@@ -127,8 +127,10 @@ class TestClaim:
     ) -> None:
         root = a_thread(world, "keyless", due_in=NOW)
         with world.engine.begin() as connection:
+            # Changed twice and sent again once: neither number stands for the other.
+            connection.execute(text("update posts set revision = 3, generation = 2"))
             connection.execute(text(change))
-        publish_due(root.id, root.revision, deadline=far_ahead())
+        publish_due(root.id, revision=3, deadline=far_ahead())
         assert world.states(root.id) == ["failed", "failed"]
         assert said in str(one(world, "error_message"))
         assert one(world, "count(*)", "notifications", "1") == 1
