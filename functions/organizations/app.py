@@ -481,7 +481,7 @@ def remove_customer(customer_id: CustomerId, member: Acting, session: Writing) -
 @inbox.get("")
 def count_unread_notifications(member: Acting, session: Reading) -> UnreadCount:
     """Count unread notifications."""
-    total = notifications.COUNT_UNREAD.one(session, member.organization_id, member.person_id).total
+    total = notifications.COUNT_UNREAD.one(session, *member.reach, member.person_id).total
     return UnreadCount(total=total)
 
 
@@ -493,9 +493,7 @@ def get_notifications(
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> NotificationList:
     """List notifications, newest first. Reading the first page marks all of them as read."""
-    return list_notifications(
-        session, member.organization_id, member.person_id, cursor=cursor, limit=limit
-    )
+    return list_notifications(session, member.reach, member.person_id, cursor=cursor, limit=limit)
 
 
 @inbox.post("/read")

@@ -171,7 +171,7 @@ def list_notifications(
     member: Acting, session: Reading, page: Annotated[int, Query(ge=0, le=1_000_000)] = 0
 ) -> ToldPage:
     """List the organization's notifications. The newest 10,000, in pages of 100, newest first."""
-    return notifications.list_public_notifications(session, member.organization_id, page=page)
+    return notifications.list_public_notifications(session, member.reach, page=page)
 
 
 @api.get("/users")

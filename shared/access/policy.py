@@ -400,11 +400,10 @@ ORGANIZATIONS = {
     "DELETE /customers/{customer_id}": Rule(Who.EDITOR, whole=True),
 }
 NOTIFICATIONS = {
-    # Notifications belong to no customer yet, so a member who is limited to some sees none.
-    "GET /notifications": replace(PERSON, whole=True),
+    "GET /notifications": PERSON,
     # Reading the first page marks everything as read.
-    "GET /notifications/list": Rule(Who.VIEWER, person=True, writes=True, whole=True),
-    "POST /notifications/read": replace(PERSON, whole=True),
+    "GET /notifications/list": Rule(Who.VIEWER, person=True, writes=True),
+    "POST /notifications/read": PERSON,
     "GET /announcements": replace(_PERSONAL, in_company=True),
     "POST /announcements": _OPERATES,
     "DELETE /announcements/{announcement_id}": _OPERATES,
@@ -612,7 +611,7 @@ PUBLIC_API = _consented(
         "GET /public/v1/analytics/post/{post_id}": replace(_ASKS, who=Who.VIEWER),
         "POST /public/v1/upload": _UPLOADS,
         "POST /public/v1/upload-from-url": _UPLOADS,
-        "GET /public/v1/notifications": replace(_READS, whole=True),
+        "GET /public/v1/notifications": _READS,
         "POST /public/v1/generate-video": _ASKS,
         "POST /public/v1/video/function": _ASKS,
         "GET /public/v1/users": _READS,

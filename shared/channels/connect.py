@@ -771,6 +771,7 @@ def _notify_renewed(
             f"{words} If none of you did this on purpose, delete the channel and change your "
             "passwords."
         ),
+        customer_id=channel.customer_id,
     )
 
 

@@ -17,7 +17,7 @@ from shared.aws.keys import open_sealed
 from shared.aws.secrets import secret
 from shared.core.config import settings
 from shared.core.crypto import Purpose
-from shared.core.ids import ChannelId, OrganizationId
+from shared.core.ids import ChannelId, CustomerId, OrganizationId
 from shared.core.net import guarded_client, timed_client
 from shared.db.statement import sql
 from shared.providers.base import Provider
@@ -40,7 +40,7 @@ _LIMITS = httpx.Limits(max_connections=40, max_keepalive_connections=20, keepali
 OPENED_CHANNEL = sql("""
     c.id as channel_id, c.organization_id, c.provider, c.remote_id, c.name as channel_name, c.username,
     c.access_token, c.refresh_token, c.details, c.named_host, c.account_settings, c.token_version,
-    c.token_expires_at, c.disabled, c.needs_page, c.disconnected_at, c.deleted_at as channel_deleted_at
+    c.token_expires_at, c.disabled, c.needs_page, c.disconnected_at, c.deleted_at as channel_deleted_at, c.customer_id
 """)
 """The columns of an `OpenedChannelRow` of `channels c`, for any statement."""
 
@@ -66,6 +66,7 @@ class OpenedChannelRow:
     needs_page: bool
     disconnected_at: datetime | None
     channel_deleted_at: datetime | None
+    customer_id: CustomerId | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class OpenedChannel:
     needs_page: bool
     disconnected_at: datetime | None
     deleted_at: datetime | None
+    customer_id: CustomerId | None
 
 
 def get_opened_channel(row: OpenedChannelRow) -> OpenedChannel:
@@ -111,6 +113,7 @@ def get_opened_channel(row: OpenedChannelRow) -> OpenedChannel:
         needs_page=row.needs_page,
         disconnected_at=row.disconnected_at,
         deleted_at=row.channel_deleted_at,
+        customer_id=row.customer_id,
     )
 
 

@@ -156,6 +156,7 @@ def _warn(token: ExpiringToken) -> Done:
                 "publishing there."
             ),
             dedupe_key=f"channel-expiring:{channel.id}:{channel.token_version}:{level}",
+            customer_id=channel.customer_id,
         )
 
     run(notify_expiring)

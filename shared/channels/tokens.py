@@ -328,4 +328,5 @@ def _notify(session: Session, channel: ChannelSummary, reason: str, version: int
         title=f"{channel.name} must be reconnected",
         content=f"{reason} Nothing is published there until then.",
         dedupe_key=f"channel-disconnected:{channel.id}:{version}",
+        customer_id=channel.customer_id,
     )

@@ -13,7 +13,7 @@ from shared.aws.mail import Mail, MailNotSent, mail_is_on, send_mail
 from shared.core.cleaning import one_line
 from shared.core.config import settings
 from shared.core.formats.email import Letter, Link
-from shared.core.ids import NotificationId, OrganizationId
+from shared.core.ids import CustomerId, NotificationId, OrganizationId
 from shared.core.log import about, log
 from shared.db.session import read_only, unit_of_work
 from shared.identity.models import MailKind
@@ -99,8 +99,27 @@ def _send(claimed: Sequence[Claimed], letters: Callable[[Sequence[Claimed]], lis
             if each.organization_id == organization_id and _wants(each, kind)
         ]
         with about(organization_id=organization_id):
-            if _send_letters(letters(notices), wanting, _SWITCHED_BY.get(kind)):
+            if _send_to_each(notices, wanting, letters, _SWITCHED_BY.get(kind)):
                 _mark([each.id for each in notices])
+
+
+def _send_to_each(
+    notices: Sequence[Claimed],
+    recipients: Sequence[Recipient],
+    letters: Callable[[Sequence[Claimed]], list[Letter]],
+    switch: MailKind | None,
+) -> bool:
+    """Send all recipients the notifications that they see; False if the transport accepted no email, so that all are retried."""
+    by_sight: dict[frozenset[CustomerId] | None, list[Recipient]] = {}
+    for one in recipients:
+        sight = None if one.customers is None else frozenset(one.customers)
+        by_sight.setdefault(sight, []).append(one)
+    outcomes = []
+    for sight, together in by_sight.items():
+        seen = [each for each in notices if sight is None or each.customer_id in sight]
+        if seen:
+            outcomes.append(_send_letters(letters(seen), together, switch))
+    return any(outcomes) or not outcomes
 
 
 def _mark(sent: Sequence[NotificationId]) -> None:

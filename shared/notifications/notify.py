@@ -7,7 +7,7 @@ from typing import TypedDict
 from sqlalchemy.orm import Session
 
 from shared.core.cleaning import clean_name, clean_text, web_address
-from shared.core.ids import NotificationId, OrganizationId, new_id
+from shared.core.ids import CustomerId, NotificationId, OrganizationId, new_id
 from shared.db.session import after_commit
 from shared.db.statement import Sql, literals, sql
 from shared.notifications import queries
@@ -24,6 +24,7 @@ class Wording(TypedDict):
     notification_content: str
     notification_link: str | None
     notification_dedupe_key: str | None
+    notification_customer_id: CustomerId | None
 
 
 def notifying(rows: str, which: Sql) -> Sql:
@@ -35,10 +36,11 @@ def notifying(rows: str, which: Sql) -> Sql:
     return sql(
         """
         notified as (
-            insert into notifications (id, organization_id, kind, title, content, link, dedupe_key)
+            insert into notifications (id, organization_id, kind, title, content, link, dedupe_key, customer_id)
             select cast(:notification_id as uuid), organization_id, {kind},
                 cast(:notification_title as text), cast(:notification_content as text),
-                cast(:notification_link as text), cast(:notification_dedupe_key as text)
+                cast(:notification_link as text), cast(:notification_dedupe_key as text),
+                cast(:notification_customer_id as uuid)
             from {rows} where {which}
             on conflict (organization_id, dedupe_key) where dedupe_key is not null do nothing
         )
@@ -49,22 +51,31 @@ def notifying(rows: str, which: Sql) -> Sql:
     )
 
 
-def values_of(*, title: str, content: str, link: str | None, dedupe_key: str | None) -> Wording:
-    """Return the parameters of `notifying`."""
+def values_of(
+    *,
+    title: str,
+    content: str,
+    link: str | None,
+    dedupe_key: str | None,
+    customer_id: CustomerId | None,
+) -> Wording:
+    """Return the parameters of `notifying`. `customer_id` is the customer of the channel that it is about."""
     return {
         "notification_id": NotificationId(new_id()),
         "notification_title": clean_name(title, max_length=MAX_TITLE_CHARACTERS),
         "notification_content": clean_text(content),
         "notification_link": web_address(link),
         "notification_dedupe_key": dedupe_key,
+        "notification_customer_id": customer_id,
     }
 
 
 @dataclass(frozen=True, slots=True)
 class NewNotification:
-    """An event to notify an organization's members of, once per `dedupe_key`."""
+    """An event to notify an organization's members of, once per `dedupe_key`. `customer_id`: of the channel that it is about."""
 
     organization_id: OrganizationId
+    customer_id: CustomerId | None
     kind: NotificationKind
     title: str
     content: str
@@ -90,6 +101,7 @@ def add_notifications(
         contents=[one.content for one in given],
         links=[one.link for one in given],
         dedupe_keys=[one.dedupe_key for one in given],
+        customer_ids=[one.customer_id for one in given],
         mailed=mailed,
     )
     return [(row.id, row.organization_id) for row in added]
@@ -104,8 +116,11 @@ def notify(
     content: str,
     link: str | None = None,
     dedupe_key: str | None = None,
+    customer_id: CustomerId | None = None,
 ) -> NotificationId | None:
     """Notify an organization's members of an event, once per `dedupe_key`.
+
+    `customer_id` is the customer of the channel that it is about. Without one, only members who are not limited to customers see it.
 
     Returns None if they were already notified. A success waits for the digest; everything else is emailed right after
     the commit.
@@ -119,6 +134,7 @@ def notify(
         content=clean_text(content),
         link=web_address(link),
         dedupe_key=dedupe_key,
+        customer_id=customer_id,
     )
     if added is None:
         return None

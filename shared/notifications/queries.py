@@ -3,7 +3,8 @@
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from shared.core.ids import NotificationId, OrganizationId, UserId
+from shared.core.ids import CustomerId, NotificationId, OrganizationId, UserId
+from shared.db.reach import in_reach
 from shared.db.statement import NoRow, Statement, sql
 
 
@@ -15,6 +16,7 @@ class New(NamedTuple):
     content: str
     link: str | None
     dedupe_key: str | None
+    customer_id: CustomerId | None
 
 
 class Added(NamedTuple):
@@ -25,8 +27,8 @@ class Added(NamedTuple):
 ADD = Statement(
     "add_notification",
     sql("""
-        insert into notifications (id, organization_id, kind, title, content, link, dedupe_key)
-        values (:id, :organization_id, :kind, :title, :content, :link, :dedupe_key)
+        insert into notifications (id, organization_id, kind, title, content, link, dedupe_key, customer_id)
+        values (:id, :organization_id, :kind, :title, :content, :link, :dedupe_key, :customer_id)
         on conflict (organization_id, dedupe_key) where dedupe_key is not null do nothing
         returning id, organization_id
     """),
@@ -44,17 +46,19 @@ class NewOnes(NamedTuple):
     contents: list[str]
     links: list[str | None]
     dedupe_keys: list[str]
+    customer_ids: list[CustomerId | None]
     mailed: bool
 
 
 ADD_MANY = Statement(
     "add_notifications",
     sql("""
-        insert into notifications (id, organization_id, kind, title, content, link, dedupe_key, mailed_at)
-        select id, organization_id, kind, title, content, link, dedupe_key, case when :mailed then now() end
+        insert into notifications (id, organization_id, kind, title, content, link, dedupe_key, customer_id, mailed_at)
+        select id, organization_id, kind, title, content, link, dedupe_key, customer_id, case when :mailed then now() end
         from unnest(cast(:ids as uuid[]), cast(:organization_ids as uuid[]), cast(:kinds as text[]),
-            cast(:titles as text[]), cast(:contents as text[]), cast(:links as text[]), cast(:dedupe_keys as text[]))
-            as given(id, organization_id, kind, title, content, link, dedupe_key)
+            cast(:titles as text[]), cast(:contents as text[]), cast(:links as text[]), cast(:dedupe_keys as text[]),
+            cast(:customer_ids as uuid[]))
+            as given(id, organization_id, kind, title, content, link, dedupe_key, customer_id)
         on conflict (organization_id, dedupe_key) where dedupe_key is not null do nothing
         returning id, organization_id
     """),
@@ -66,6 +70,7 @@ ADD_MANY = Statement(
 
 class Reader(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     user_id: UserId
 
 
@@ -75,23 +80,27 @@ class Unread(NamedTuple):
 
 COUNT_UNREAD = Statement(
     "count_unread_notifications",
-    sql("""
+    sql(
+        """
         select count(*) as total from (
           select 1 from notifications n
-          where n.organization_id = :organization_id and n.deleted_at is null
+          where n.organization_id = :organization_id and n.deleted_at is null and {in_reach}
             and n.created_at > (select last_read_notifications_at from users where id = :user_id)
           order by n.created_at desc  -- by the organization's index, whatever the planner thinks of a time it cannot know
           limit 1000
         ) unread
-    """),
+        """,
+        in_reach=in_reach(sql("n.customer_id")),
+    ),
     params=Reader,
     row=Unread,
 )
-"""Count the notifications since the user last looked; at most 1,000."""
+"""Count the notifications since the user last looked that the caller may see; at most 1,000."""
 
 
 class FirstPage(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     user_id: UserId
     limit: int
 
@@ -100,6 +109,7 @@ class FurtherPage(NamedTuple):
     """`created_at` and `id` are those of the last row of the page before."""
 
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     user_id: UserId
     limit: int
     created_at: datetime
@@ -121,18 +131,21 @@ class PageRow(NamedTuple):
 
 FIRST_PAGE = Statement(
     "first_page_of_notifications",
-    sql("""
+    sql(
+        """
         with looked as (update users set last_read_notifications_at = now() where id = :user_id)
         select n.id, n.kind, n.title, n.content, n.link, n.created_at, u.last_read_notifications_at as last_read_at,
             n.id is not null as is_there
         from users u left join lateral (
           select id, kind, title, content, link, created_at from notifications
-          where organization_id = :organization_id and deleted_at is null
+          where organization_id = :organization_id and deleted_at is null and {in_reach}
           order by created_at desc, id desc limit :limit
         ) n on true
         where u.id = :user_id
         order by n.created_at desc, n.id desc
-    """),
+        """,
+        in_reach=in_reach(sql("customer_id")),
+    ),
     params=FirstPage,
     row=PageRow,
 )
@@ -143,18 +156,21 @@ One statement, because its SELECT does not see its own change: the answer has th
 
 FURTHER_PAGE = Statement(
     "further_page_of_notifications",
-    sql("""
+    sql(
+        """
         select n.id, n.kind, n.title, n.content, n.link, n.created_at, u.last_read_notifications_at as last_read_at,
             n.id is not null as is_there
         from users u left join lateral (
           select id, kind, title, content, link, created_at from notifications
-          where organization_id = :organization_id and deleted_at is null
+          where organization_id = :organization_id and deleted_at is null and {in_reach}
             and (created_at, id) < (cast(:created_at as timestamptz), cast(:id as uuid))
           order by created_at desc, id desc limit :limit
         ) n on true
         where u.id = :user_id
         order by n.created_at desc, n.id desc
-    """),
+        """,
+        in_reach=in_reach(sql("customer_id")),
+    ),
     params=FurtherPage,
     row=PageRow,
 )
@@ -163,6 +179,7 @@ FURTHER_PAGE = Statement(
 
 class NumberedPage(NamedTuple):
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     limit: int
     offset: int
     most: int
@@ -182,21 +199,24 @@ class NumberedRow(NamedTuple):
 
 NUMBERED_PAGE = Statement(
     "numbered_page_of_notifications",
-    sql("""
+    sql(
+        """
         select counted.total, n.id is not null as is_there, n.id, n.title, n.content, n.link, n.created_at
         from (
           select count(*) as total from (
-            select 1 from notifications where organization_id = :organization_id and deleted_at is null
+            select 1 from notifications where organization_id = :organization_id and deleted_at is null and {in_reach}
             order by created_at desc, id desc limit :most
           ) newest
         ) counted left join (
           -- What is skipped is skipped in the index alone.
           select id from notifications
-          where organization_id = :organization_id and deleted_at is null
+          where organization_id = :organization_id and deleted_at is null and {in_reach}
           order by created_at desc, id desc limit :limit offset :offset
         ) shown on true left join notifications n on n.id = shown.id
         order by n.created_at desc, n.id desc
-    """),
+        """,
+        in_reach=in_reach(sql("customer_id")),
+    ),
     params=NumberedPage,
     row=NumberedRow,
 )
@@ -236,6 +256,7 @@ class Claimed(NamedTuple):
 
     id: NotificationId
     organization_id: OrganizationId
+    customer_id: CustomerId | None
     kind: str
     title: str
     content: str
@@ -243,7 +264,9 @@ class Claimed(NamedTuple):
     created_at: datetime
 
 
-_CLAIMED = sql("n.id, n.organization_id, n.kind, n.title, n.content, n.link, n.created_at")
+_CLAIMED = sql(
+    "n.id, n.organization_id, n.customer_id, n.kind, n.title, n.content, n.link, n.created_at"
+)
 _FREE = sql(
     "n.mailed_at is null and (n.mail_claimed_until is null or n.mail_claimed_until <= now())"
 )
@@ -348,9 +371,10 @@ class OfOrganizations(NamedTuple):
 
 
 class Recipient(NamedTuple):
-    """A member who may want an email."""
+    """A member who may want an email. `customers`: those whose notifications the member sees; None: all."""
 
     organization_id: OrganizationId
+    customers: list[CustomerId] | None
     user_id: UserId
     email: str
     wants_successes: bool
@@ -361,7 +385,7 @@ class Recipient(NamedTuple):
 LIST_RECIPIENTS = Statement(
     "list_recipients",
     sql("""
-        select m.organization_id, u.id as user_id, u.email, u.sends_success_mails as wants_successes,
+        select m.organization_id, m.customers, u.id as user_id, u.email, u.sends_success_mails as wants_successes,
             u.sends_failure_mails as wants_failures, u.unsubscribe_seed
         from members m join users u on u.id = m.user_id
         where m.organization_id = any(cast(:organization_ids as uuid[])) and not m.disabled

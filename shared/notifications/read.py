@@ -7,8 +7,9 @@ from sqlalchemy.orm import Session
 
 from shared.core import clock
 from shared.core.errors import FieldProblem, InvalidInput
-from shared.core.ids import NotificationId, OrganizationId, UserId
+from shared.core.ids import NotificationId, UserId
 from shared.core.page import read_cursor, write_cursor
+from shared.core.reach import Reach
 from shared.notifications import queries
 from shared.notifications.models import NotificationKind
 from shared.notifications.queries import PageRow
@@ -17,18 +18,18 @@ from shared.notifications.schemas import NotificationList, NotificationOut
 
 def list_notifications(
     session: Session,
-    organization_id: OrganizationId,
+    reach: Reach,
     user_id: UserId,
     *,
     cursor: str | None,
     limit: int,
 ) -> NotificationList:
-    """List one page, newest first. Reading the first page marks everything as read.
+    """List one page of what the caller may see, newest first. Reading the first page marks everything as read.
 
     Raises:
         InvalidInput: the cursor is not one of ours.
     """
-    rows = _page(session, organization_id, user_id, cursor, limit + 1)
+    rows = _page(session, reach, user_id, cursor, limit + 1)
     last_read_at = rows[0].last_read_at
     listed = [row for row in rows if row.is_there]
     page, more = listed[:limit], len(listed) > limit
@@ -54,16 +55,16 @@ def list_notifications(
 
 def _page(
     session: Session,
-    organization_id: OrganizationId,
+    reach: Reach,
     user_id: UserId,
     cursor: str | None,
     limit: int,
 ) -> list[PageRow]:
     if not cursor:
-        return queries.FIRST_PAGE.all(session, organization_id, user_id, limit)
+        return queries.FIRST_PAGE.all(session, *reach, user_id, limit)
     created_at, notification_id = _read(cursor)
     return queries.FURTHER_PAGE.all(
-        session, organization_id, user_id, limit, created_at=created_at, id=notification_id
+        session, *reach, user_id, limit, created_at=created_at, id=notification_id
     )
 
 

@@ -2,7 +2,8 @@
 
 from sqlalchemy.orm import Session
 
-from shared.core.ids import NotificationId, OrganizationId
+from shared.core.ids import NotificationId
+from shared.core.reach import Reach
 from shared.core.wire import WireModel, WireTime
 from shared.notifications import queries
 
@@ -29,14 +30,12 @@ class ToldPage(WireModel):
     has_more: bool
 
 
-def list_public_notifications(
-    session: Session, organization_id: OrganizationId, *, page: int
-) -> ToldPage:
-    """List one page of the organization's notifications, without marking them as read."""
+def list_public_notifications(session: Session, reach: Reach, *, page: int) -> ToldPage:
+    """List one page of the notifications that the caller may see, without marking them as read."""
     offset = min(page * PAGE_SIZE, MOST_NUMBERED)
     rows = queries.NUMBERED_PAGE.all(
         session,
-        organization_id=organization_id,
+        *reach,
         limit=min(PAGE_SIZE, MOST_NUMBERED - offset),
         offset=offset,
         most=MOST_NUMBERED,

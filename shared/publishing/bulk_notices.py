@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from shared.core import clock
-from shared.core.ids import NotificationId, OrganizationId
+from shared.core.ids import CustomerId, NotificationId, OrganizationId
 from shared.notifications.mails import mail_now
 from shared.notifications.notify import NewNotification, add_notifications
 from shared.publishing import notices
@@ -18,16 +18,18 @@ _MAILED_TOGETHER = 10
 
 @dataclass(frozen=True, slots=True)
 class BulkNotice:
-    """A notice with its organization."""
+    """A notice with its organization, and the customer of the post's channel."""
 
     organization_id: OrganizationId
+    customer_id: CustomerId | None
     notice: Notice
 
 
 def notify_bulk(session: Session, page: Sequence[BulkNotice]) -> list[NotificationId]:
     """Add the new notices, and return the notifications to email: at most one per organization.
 
-    An organization with several gets one email with their number, at most once an hour.
+    An organization with several gets one email with their number, at most once an hour, for the members who see all customers;
+    the others find each of theirs in the list.
     """
     several = {
         of
@@ -40,7 +42,7 @@ def notify_bulk(session: Session, page: Sequence[BulkNotice]) -> list[Notificati
     added = add_notifications(session, [_new(notice_for) for notice_for in together], mailed=True)
     hour = f"{clock.now():%Y-%m-%dT%H}"
     counts = Counter(organization_id for _id, organization_id in added)
-    sums = [BulkNotice(of, notices.many_late(count, hour)) for of, count in counts.items()]
+    sums = [BulkNotice(of, None, notices.many_late(count, hour)) for of, count in counts.items()]
     mails += add_notifications(session, [_new(notice_for) for notice_for in sums], mailed=False)
     return [notification_id for notification_id, _organization_id in mails]
 
@@ -58,6 +60,7 @@ def _new(notice_for: BulkNotice) -> NewNotification:
     notice = notice_for.notice
     return NewNotification(
         notice_for.organization_id,
+        notice_for.customer_id,
         notice.kind,
         notice.title,
         notice.content,

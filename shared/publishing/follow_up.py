@@ -107,7 +107,7 @@ def _write_release(claimed: Claim, released: Released) -> None:
         release_id=released.id,
         release_url=released.url or None,
         release_data=data,
-        **notices.published(claimed.part, released.url).values,
+        **notices.published(claimed.part, released.url).values(claimed.part.channel.customer_id),
     )
     if recorded:
         follow(_after_release(claimed.part, recorded[0]))
@@ -214,7 +214,9 @@ def _record_unconfirmed(session: Session, claimed: Claim, error: ProviderError) 
     part = claimed.part
     if not _end(session, claimed, queries.RECORD_UNCONFIRMED.find, error):
         return
-    notify_members(session, part.organization_id, notices.unconfirmed(part, error))
+    notify_members(
+        session, part.organization_id, part.channel.customer_id, notices.unconfirmed(part, error)
+    )
     after_commit(session, lambda: metrics.count_unconfirmed(part.channel.provider))
 
 
@@ -253,7 +255,12 @@ def _notify_of_failure(session: Session, part: DuePart, message: str) -> None:
         position=part.position,
         error_message=sentence(PREDECESSOR_FAILED, Step.CLAIM),
     )
-    notify_members(session, part.organization_id, notices.not_published(part, message))
+    notify_members(
+        session,
+        part.organization_id,
+        part.channel.customer_id,
+        notices.not_published(part, message),
+    )
     after_commit(session, lambda: metrics.count_failed(part.channel.provider))
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from shared.core.ids import OrganizationId, PostId
+from shared.core.ids import CustomerId, OrganizationId, PostId
 from shared.db.statement import NoParams, Statement, sql
 from shared.posts.lateness import TIME_OF_PART, is_late
 
@@ -75,6 +75,7 @@ class TakeLimitedRow(NamedTuple):
     generation: int
     until: datetime
     channel_name: str
+    customer_id: CustomerId | None
 
 
 # Late because of the platform's rate limit: parts that are queued for its end. Each is taken once per generation.
@@ -96,7 +97,8 @@ TAKE_LIMITED = Statement(
         update posts set told_generation = posts.generation
         from held where posts.id = held.id
         returning posts.id, posts.organization_id, posts.root_id, posts.generation, held.until,
-            (select c.name from channels c where c.id = posts.channel_id) as channel_name
+            (select c.name from channels c where c.id = posts.channel_id) as channel_name,
+            (select c.customer_id from channels c where c.id = posts.channel_id) as customer_id
         """,
         time=TIME_OF_PART,
     ),
@@ -117,6 +119,7 @@ class LimitedAttemptsRow(NamedTuple):
     root_id: PostId
     generation: int
     channel_name: str
+    customer_id: CustomerId | None
     until: datetime
 
 
@@ -125,7 +128,7 @@ LIMITED_ATTEMPTS = Statement(
     "limited_attempts",
     sql(
         """
-        select p.id, p.organization_id, p.root_id, p.generation, c.name as channel_name, a.resume_at as until
+        select p.id, p.organization_id, p.root_id, p.generation, c.name as channel_name, c.customer_id, a.resume_at as until
         from attempts a join posts p on p.id = a.post_id join channels c on c.id = p.channel_id
         where a.finished_at is null and a.state = 'waiting' and a.error_code = 'rate_limited'
             and a.resume_at > now() + interval '1 minute'
@@ -154,6 +157,7 @@ class TakeCrowdedRow(NamedTuple):
     organization_id: OrganizationId
     root_id: PostId
     revision: int
+    customer_id: CustomerId | None
     host: str | None
 
 
@@ -173,7 +177,8 @@ TAKE_CROWDED = Statement(
         update posts set told_generation = posts.generation
         from held where posts.id = held.id
         returning posts.id, posts.organization_id, posts.root_id, posts.revision,
-            (select c.named_host from channels c where c.id = posts.channel_id) as host
+            (select c.named_host from channels c where c.id = posts.channel_id) as host,
+            (select c.customer_id from channels c where c.id = posts.channel_id) as customer_id
         """,
         time=TIME_OF_PART,
     ),

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from shared.core.config import settings
-from shared.core.ids import OrganizationId, PostId
+from shared.core.ids import CustomerId, OrganizationId, PostId
 from shared.notifications.models import NotificationKind
 from shared.notifications.notify import Wording, notify, values_of
 from shared.posts.obstacles import STAGING_FAILED, Obstacle, Step, sentence
@@ -24,16 +24,24 @@ class Notice:
     link: str | None
     key: str
 
-    @property
-    def values(self) -> Wording:
-        """The parameters of `notifying`, in a statement that notifies members itself."""
+    def values(self, customer_id: CustomerId | None) -> Wording:
+        """Return the parameters of `notifying`, in a statement that notifies members itself."""
         return values_of(
-            title=self.title, content=self.content, link=self.link, dedupe_key=self.key
+            title=self.title,
+            content=self.content,
+            link=self.link,
+            dedupe_key=self.key,
+            customer_id=customer_id,
         )
 
 
-def notify_members(session: Session, organization_id: OrganizationId, notice: Notice) -> None:
-    """Notify the members, in the caller's transaction."""
+def notify_members(
+    session: Session,
+    organization_id: OrganizationId,
+    customer_id: CustomerId | None,
+    notice: Notice,
+) -> None:
+    """Notify the members who see the customer of the post's channel, in the caller's transaction."""
     notify(
         session,
         organization_id,
@@ -42,6 +50,7 @@ def notify_members(session: Session, organization_id: OrganizationId, notice: No
         content=notice.content,
         link=notice.link,
         dedupe_key=notice.key,
+        customer_id=customer_id,
     )
 
 

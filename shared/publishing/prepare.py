@@ -112,4 +112,4 @@ def _notify(row: PrepareRow, obstacle: Obstacle) -> None:
         problem=sentence(obstacle, Step.PREPARE, channel=name, reason=reason),
     )
     with unit_of_work() as session:
-        notify_members(session, row.organization_id, notice)
+        notify_members(session, row.organization_id, row.customer_id, notice)

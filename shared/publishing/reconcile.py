@@ -212,7 +212,11 @@ def _note_late(sweep: _Sweep, rows: Sequence[TakeOverdueRow]) -> None:
             continue
         if row.paused_until is None:
             sweep.late.append(
-                BulkNotice(row.organization_id, notices.late(row.id, row.revision, row.root_id))
+                BulkNotice(
+                    row.organization_id,
+                    row.customer_id,
+                    notices.late(row.id, row.revision, row.root_id),
+                )
             )
         elif (row.paused_seconds or 0) > LIMITED_FOR.total_seconds():
             sweep.limited.append(_limited(row, row.paused_until))
@@ -254,7 +258,7 @@ def adopt_late_releases() -> int:
         rows = queries.ADOPT_LATE.all(session, PAGE_SIZE)
         for row in rows:
             notice = notices.published_after_all(row.id, row.generation, row.root_id)
-            notify_members(session, row.organization_id, notice)
+            notify_members(session, row.organization_id, row.customer_id, notice)
         messages = {row.organization_id: row.messages for row in rows}  # each row has all of them
         for organization_id, delivery_ids in messages.items():
             send_after_commit(session, organization_id, delivery_ids)
@@ -304,7 +308,9 @@ def _note_crowded(sweep: _Sweep) -> int:
         )
     sweep.late += [
         BulkNotice(
-            row.organization_id, notices.crowded(row.id, row.revision, row.root_id, host=row.host)
+            row.organization_id,
+            row.customer_id,
+            notices.crowded(row.id, row.revision, row.root_id, host=row.host),
         )
         for row in rows
     ]
@@ -315,7 +321,7 @@ def _limited(row: LimitedRow, until: datetime) -> BulkNotice:
     notice = notices.limited(
         row.id, row.generation, row.root_id, channel_name=row.channel_name, until=until
     )
-    return BulkNotice(row.organization_id, notice)
+    return BulkNotice(row.organization_id, row.customer_id, notice)
 
 
 def _settle(row: TakeLostRow, part: PartRow) -> int:

@@ -291,7 +291,7 @@ def _keep(session: Session, held: Held, kept: _Kept) -> None:
         )
     if kept.state is StagingState.FAILED and kept.error is not None:
         notice = notices.media_refused(part, kept.error.message)
-        notify_members(session, part.organization_id, notice)
+        notify_members(session, part.organization_id, part.channel.customer_id, notice)
     log.info("stage.kept", extra={"part_id": part.id, "state": kept.state, "step": held.step})
 
 
@@ -302,7 +302,12 @@ def _wait_for_copy(session: Session, held: Held, error: StillConverting, *, is_d
     """
     part = held.part
     if is_due:
-        notify_members(session, part.organization_id, notices.waits_for_copy(part, error.message))
+        notify_members(
+            session,
+            part.organization_id,
+            part.channel.customer_id,
+            notices.waits_for_copy(part, error.message),
+        )
     if held.tries > 1 or not error.is_requested:
         owner, media_id = part.organization_id, error.media_id
         after_commit(session, lambda: request_variants([(owner, media_id)], also=error.plan))

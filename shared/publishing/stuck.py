@@ -6,7 +6,7 @@ was deleted or failed, nothing else would ever set it: no message, no schedule a
 
 from typing import NamedTuple
 
-from shared.core.ids import DeliveryId, OrganizationId, PostId
+from shared.core.ids import CustomerId, DeliveryId, OrganizationId, PostId
 from shared.core.log import log
 from shared.db.session import unit_of_work
 from shared.db.statement import Sql, Statement, sql
@@ -35,6 +35,7 @@ class StuckRow(NamedTuple):
     organization_id: OrganizationId
     generation: int
     position: int
+    customer_id: CustomerId | None
     goes_on: bool
     messages: list[DeliveryId]
 
@@ -74,6 +75,7 @@ TAKE_STUCK = Statement(
             returning posts.*
         ), {events}
         select part.id, part.root_id, part.organization_id, part.generation, part.position, part.state = 'queued' as goes_on,
+            (select c.customer_id from channels c where c.id = part.channel_id) as customer_id,
             array(select messages.id from messages where messages.organization_id = part.organization_id) as messages
         from (select * from going union all select * from broken) part
         order by part.root_id, part.position
@@ -103,7 +105,7 @@ def free_stuck(page_size: int) -> int:
         )
         for row in rows:
             notice = notices.stuck(row.id, row.generation, row.root_id, goes_on=row.goes_on)
-            notify_members(session, row.organization_id, notice)
+            notify_members(session, row.organization_id, row.customer_id, notice)
             log.error(
                 "post.stuck",
                 extra={

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from shared.core.ids import AttemptId, DeliveryId, OrganizationId, PostId
+from shared.core.ids import AttemptId, CustomerId, DeliveryId, OrganizationId, PostId
 from shared.db.statement import NoRow, Statement, columns_in, sql
 from shared.posts.announce import announcing
 from shared.posts.hints import QUEUED_COLUMNS, Queued
@@ -106,6 +106,7 @@ class TakeOverdueRow(NamedTuple):
     generation: int
     root_id: PostId
     position: int
+    customer_id: CustomerId | None
     late_seconds: float | None
     paused_until: datetime | None
     paused_seconds: float | None
@@ -144,6 +145,7 @@ TAKE_OVERDUE = Statement(
             overdue.late_seconds, overdue.paused_until,
             extract(epoch from overdue.paused_until - now())::float8 as paused_seconds,
             (select c.name from channels c where c.id = posts.channel_id) as channel_name,
+            (select c.customer_id from channels c where c.id = posts.channel_id) as customer_id,
             jsonb_array_length(posts.media) > 0 as has_media
         """,
         time=TIME_OF_PART,
@@ -315,6 +317,7 @@ class AdoptLateRow(NamedTuple):
     id: PostId
     organization_id: OrganizationId
     root_id: PostId
+    customer_id: CustomerId | None
     generation: int
     messages: list[DeliveryId]
 
@@ -357,7 +360,8 @@ ADOPT_LATE = Statement(
                 and posts.state = 'queued' and posts.deleted_at is null
             returning posts.id
         ), {events}
-        select id, organization_id, root_id, generation, array(
+        select id, organization_id, root_id, generation,
+            (select c.customer_id from channels c where c.id = published.channel_id) as customer_id, array(
             select messages.id from messages where messages.organization_id = published.organization_id) as messages
         from published
         """,

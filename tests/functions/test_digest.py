@@ -12,13 +12,15 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from functions.digest.app import handler
+from shared.channels.models import Customer
 from shared.core import clock
+from shared.core.ids import new_id
 from shared.db.session import unit_of_work
 from shared.notifications.mails import mail_now, mail_overdue
 from shared.notifications.models import NotificationKind
 from shared.notifications.notify import notify
-from shared.organizations.models import Member
-from tests.builders import a_member, a_user, an_organization
+from shared.organizations.models import Member, Organization, Role
+from tests.builders import a_customer, a_member, a_user, an_organization
 from tests.conftest import Configure
 from tests.functions.test_organizations import a_notification
 from tests.mails import sent_mails, verify_sender
@@ -306,3 +308,52 @@ def _fail(session: Session, member: Member) -> None:
         link="https://roost.example/p/1",
         dedupe_key="failed:1",
     )
+
+
+class TestCustomers:
+    """Members who are limited to customers are emailed about those alone."""
+
+    @pytest.fixture
+    def scoped(self, session: Session, member: Member) -> Customer:
+        """Add a second member, who sees only this customer."""
+        organization = session.get_one(Organization, member.organization_id)
+        customer = a_customer(session, organization)
+        grace = a_user(session, email="grace@example.org")
+        a_member(session, organization, grace, role=Role.EDITOR, customers=[customer.id])
+        return customer
+
+    def test_digest_has_what_its_reader_sees(
+        self, session: Session, member: Member, scoped: Customer
+    ) -> None:
+        a_success(session, member, title="Published for her", customer_id=scoped.id)
+        a_success(session, member, title="Published for another", customer_id=new_id())
+        a_success(session, member, title="Published for all")
+        assert run() == {"digested": 3}
+        ada, grace = sorted(sent_mails(), key=lambda mail: mail.to)
+        assert (ada.to, ada.subject) == (("ada@example.org",), "3 posts were published")
+        assert (grace.to, grace.subject) == (("grace@example.org",), "Published for her")
+
+    def test_failure_is_emailed_to_those_who_see_it(
+        self, session: Session, member: Member, scoped: Customer
+    ) -> None:
+        for title, customer_id in (("Hers", scoped.id), ("Another's", new_id()), ("All", None)):
+            with unit_of_work() as inside:
+                notify(
+                    inside,
+                    member.organization_id,
+                    NotificationKind.FAILURE,
+                    title=title,
+                    content="c",
+                    customer_id=customer_id,
+                )
+        sent = [(mail.to[0], mail.subject) for mail in sent_mails()]
+        assert [subject for to, subject in sent if to == "grace@example.org"] == ["Hers"]
+        assert len(sent) == 4
+
+    def test_nothing_that_nobody_sees_waits(
+        self, session: Session, member: Member, scoped: Customer
+    ) -> None:
+        session.execute(text("update members set customers = array[]::uuid[] where role = 'owner'"))
+        a_success(session, member, title="Published for nobody")
+        assert run() == {"digested": 1}
+        assert (sent_mails(), run()) == ([], {"digested": 0})

@@ -81,6 +81,25 @@ class TestClaim:
         publish_due(root.id, root.revision, deadline=far_ahead())
         assert one(world, "kind", "notifications", "created_at") == "success"
 
+    @pytest.mark.parametrize(
+        "change", ["select 1", "update organizations set plan_ends_at = now()"]
+    )
+    def test_notification_belongs_to_the_customer_of_the_channel(
+        self, world: World, change: str
+    ) -> None:
+        """Members who are limited to customers see and get no other ones."""
+        root = a_thread(world, "keyless", due_in=NOW)
+        with world.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "insert into customers (id, organization_id, name) select gen_random_uuid(), id, 'Engines' from organizations"
+                )
+            )
+            connection.execute(text("update channels set customer_id = (select id from customers)"))
+            connection.execute(text(change))
+        publish_due(root.id, root.revision, deadline=far_ahead())
+        assert one(world, "customer_id = (select id from customers)", "notifications", "1") is True
+
     def test_a_post_alone_takes_three_round_trips(self, world: World) -> None:
         """The claim, the mark, the record."""
         root = a_thread(world, "keyless", due_in=NOW)
