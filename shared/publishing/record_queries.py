@@ -3,7 +3,14 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from shared.core.ids import AttemptId, DeliveryId, NotificationId, OrganizationId, PostId
+from shared.core.ids import (
+    AttemptId,
+    CustomerId,
+    DeliveryId,
+    NotificationId,
+    OrganizationId,
+    PostId,
+)
 from shared.db.statement import Json, NoRow, Sql, Statement, literals, sql
 from shared.notifications.notify import notifying
 from shared.posts.announce import MESSAGES, announcing
@@ -32,6 +39,7 @@ class RecordReleased(NamedTuple):
     notification_content: str
     notification_link: str | None
     notification_dedupe_key: str | None
+    notification_customer_id: CustomerId | None
 
 
 class RecordReleasedRow(NamedTuple):

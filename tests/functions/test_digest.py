@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from functions.digest.app import handler
 from shared.channels.models import Customer
 from shared.core import clock
-from shared.core.ids import new_id
+from shared.core.ids import CustomerId, new_id
 from shared.db.session import unit_of_work
 from shared.notifications.mails import mail_now, mail_overdue
 from shared.notifications.models import NotificationKind
@@ -336,7 +336,11 @@ class TestCustomers:
     def test_failure_is_emailed_to_those_who_see_it(
         self, session: Session, member: Member, scoped: Customer
     ) -> None:
-        for title, customer_id in (("Hers", scoped.id), ("Another's", new_id()), ("All", None)):
+        for title, customer_id in (
+            ("Hers", scoped.id),
+            ("Another's", CustomerId(new_id())),
+            ("All", None),
+        ):
             with unit_of_work() as inside:
                 notify(
                     inside,
