@@ -42,6 +42,7 @@ class Notification(Base):
             "organization_id",
             "created_at",
             "id",
+            postgresql_include=["customer_id"],
             postgresql_where=text("deleted_at is null"),
         ),
         Index(

@@ -179,6 +179,20 @@ class TestPosts:
         assert "Seq Scan on post_tags" not in found, found
         assert "hashed SubPlan" not in found, found
 
+    def test_the_calendar_of_a_limited_member_walks_the_same_index(
+        self, session: Session, known: Mapping[str, Any]
+    ) -> None:
+        values = wanted(known) | {
+            "customers": [uuid.uuid4(), uuid.uuid4(), uuid.uuid4()],
+            "start": "2020-02-01T00:00:00Z",
+            "end": "2020-02-28T00:00:00Z",
+            "after_time": "2020-02-01T00:00:00Z",
+            "after_id": uuid.UUID(int=0),
+        }
+        found = plan(session, queries.FILTERED_RANGE_JSON.text, values)
+        assert "ix_posts_" in found, found
+        assert "Seq Scan on posts" not in found, found
+
     @pytest.mark.usefixtures("without_clock", "known")
     @pytest.mark.parametrize("statement", [queries.RANGE_JSON, list_posts._LIST])
     def test_the_plan_of_a_calendar_for_any_values_is_right(
