@@ -5,7 +5,7 @@ A statement without the condition shows a member who is limited to some customer
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -89,7 +89,7 @@ def without_condition() -> Iterator[tuple[str, str]]:
                         yield module.__name__, one.name
 
 
-def looks_at_customers(statement: Statement[..., object]) -> bool:
+def looks_at_customers(statement: Statement[..., Any]) -> bool:
     return (
         f"({WHOLE} or " in statement.text or "= any(cast(:customers as uuid[]))" in statement.text
     )
@@ -117,5 +117,5 @@ def test_routes_of_files_are_closed_to_a_limit() -> None:
     ],
 )
 def test_what_counts_as_the_condition(text: Sql, looks: bool) -> None:
-    statement = Statement("one", text, params=OfCustomers, row=NoRow)
+    statement: Statement[..., NoRow] = Statement("one", text, params=OfCustomers, row=NoRow)
     assert looks_at_customers(statement) is looks
