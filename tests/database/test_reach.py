@@ -45,7 +45,15 @@ MODULES = {
     "shared.publishing.sweep_queries": "the sweep",
 }
 _FILES = "the routes of files are closed to callers with a limit"
+_TWIN = "a caller with a limit reads by the statement of the same name with _of_customers"
 STATEMENTS = {
+    "range_json": _TWIN,
+    "filtered_range_json": _TWIN,
+    "range_of_posts": _TWIN,
+    "latest_posts": _TWIN,
+    "latest_posts_by_state": "a caller with a limit reads by latest_posts_of_customers",
+    "latest_posts_by_tag": "a caller with a limit reads by latest_posts_of_customers",
+    "list_public_posts": _TWIN,
     "add_channel": "the customer of the new channel was checked before",
     "keep_account_settings": "the publisher",
     "keep_named_host": "the publisher",
@@ -119,3 +127,14 @@ def test_routes_of_files_are_closed_to_a_limit() -> None:
 def test_what_counts_as_the_condition(text: Sql, looks: bool) -> None:
     statement: Statement[..., NoRow] = Statement("one", text, params=OfCustomers, row=NoRow)
     assert looks_at_customers(statement) is looks
+
+
+def test_each_twin_exists_and_looks_at_customers() -> None:
+    named = {
+        one.name: one
+        for module in modules()
+        for one in vars(module).values()
+        if isinstance(one, Statement)
+    }
+    for name in (name for name, reason in STATEMENTS.items() if reason == _TWIN):
+        assert "cast(:customers as uuid[])" in named[f"{name}_of_customers"].text

@@ -189,7 +189,7 @@ class TestPosts:
             "after_time": "2020-02-01T00:00:00Z",
             "after_id": uuid.UUID(int=0),
         }
-        found = plan(session, queries.FILTERED_RANGE_JSON.text, values)
+        found = plan(session, queries.FILTERED_RANGE_JSON_OF_CUSTOMERS.text, values)
         assert "ix_posts_" in found, found
         assert "Seq Scan on posts" not in found, found
 
