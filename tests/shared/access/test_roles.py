@@ -717,12 +717,8 @@ WHOLE = """
     POST /media/{media_id}/complete
     POST /media/{media_id}/parts
     DELETE /media/{media_id}/upload
-    GET /notifications
-    GET /notifications/list
-    POST /notifications/read
     DELETE /posts/tags/{tag_id}
     PUT /posts/tags/{tag_id}
-    GET /public/v1/notifications
     GET /settings/audit
     PUT /settings/security
     GET /webhooks
