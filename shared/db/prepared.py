@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # The server has memory for this many on each connection: `tests/database/test_plans.py` measures it.
-MOST_PREPARED = 40
+MOST_PREPARED = 36
 # How many once-used statements are remembered, by the hash of their text.
 _MOST_SEEN = 256
 

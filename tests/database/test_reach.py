@@ -78,6 +78,8 @@ STATEMENTS = {
     "mark_notifications_mailed": "emails are chosen by what their readers see",
     "give_back_counts": "posts that were found before",
     "settle_reviews": "posts that were found before",
+    "decide_review": "a post that was found before",
+    "last_decision": "a post that was found before",
 }
 
 

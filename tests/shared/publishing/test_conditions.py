@@ -226,6 +226,7 @@ WRITES = [
             **held(part),
             **release(part),
             "notification_id": new_id(),
+            "notification_customer_id": None,
             "notification_title": "",
             "notification_content": "",
             "notification_link": None,

@@ -505,7 +505,7 @@ class TestPlans:
         "release_data": None,
         **{
             f"notification_{name}": None
-            for name in ("id", "title", "content", "link", "dedupe_key")
+            for name in ("id", "title", "content", "link", "dedupe_key", "customer_id")
         },
         "crowded_message": "",
         "most_per_organization": 8,

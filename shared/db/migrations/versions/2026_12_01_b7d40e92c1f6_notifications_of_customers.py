@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "b7d40e92c1f6"
-down_revision: str | None = "a3e9c5d1b704"
+down_revision: str | None = "d81b5e3fa470"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
