@@ -57,8 +57,8 @@ _ABOUT = {
     "published it is on the post instead. `{words}` are the platform's own.",
 }
 _IMPERATIVE = (
-    "Add|Allow|Ask|Correct|Create|Keep|Percent-encode|Reload|Stop|Change|Check|Choose|Compose|Confirm|Connect|Convert|Copy|Delete|Duplicate|Enable|Enter|Export|Fill|Finish|Give|"
-    "Leave|Log|Look|Make|Move|Name|Offer|Open|Pick|Publish|Read|Reconnect|Register|Remove|Renew|Replace|Request|Resend|Retry|"
+    "Add|Allow|Approve|Ask|Correct|Create|Keep|Percent-encode|Reload|Stop|Change|Check|Choose|Compose|Confirm|Connect|Convert|Copy|Delete|Duplicate|Enable|Enter|Export|Fill|Finish|Give|"
+    "Leave|Log|Look|Make|Move|Name|Offer|Open|Pick|Prove|Publish|Read|Reconnect|Register|Remove|Renew|Replace|Request|Resend|Restore|Retry|"
     "Reset|Revoke|Run|Save|Schedule|Search|See|Select|Send|Set|Sign|Start|Rotate|Turn|Switch|Take|Try|Update|Upload|Use|Wait|Write"
 )
 _REMEDY = re.compile(

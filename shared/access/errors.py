@@ -285,9 +285,7 @@ class ReturnRefused(InvalidInput):
     """The link that brings back what was deleted is unknown or used, or its time is over."""
 
     def __init__(self) -> None:
-        words = (
-            "This link was already used, or its time is over. What is erased cannot be restored."
-        )
+        words = "This link was already used, or its time is over. Sign in, or register again if it was erased."
         super().__init__(words, problems=[FieldProblem("code", "code_refused", words)])
 
 

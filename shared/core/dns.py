@@ -30,7 +30,7 @@ def find_txt_records(name: str) -> list[str]:
     if is_test:
         host, _, port = settings().test_names_server.rpartition(":")
         if not host:
-            raise NamesUnavailable("names that end in .test have no server here")
+            raise NamesUnavailable  # without the setting, names that end in .test have no server
         resolver.nameservers, resolver.port = [host], int(port)
     try:
         answer = resolver.resolve(

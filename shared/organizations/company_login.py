@@ -10,7 +10,6 @@ import secrets
 from datetime import timedelta
 from functools import partial
 
-import httpx
 import idna
 from sqlalchemy.orm import Session
 
@@ -24,7 +23,6 @@ from shared.core.errors import FieldProblem, InvalidInput
 from shared.core.formats.email import Letter
 from shared.core.ids import ConnectionId, DomainId, OrganizationId, new_id
 from shared.core.log import log
-from shared.core.net import AddressRefused, check_url
 from shared.db.session import read_only, run
 from shared.identity.mails import queue_letter
 from shared.identity.session_queries import REVOKE_SESSIONS_THROUGH
@@ -303,6 +301,11 @@ def _as_dns(domain: str) -> str:
 
 
 def _check_issuer(issuer: str) -> None:
+    # Imported here, because only this route needs them and they take a while.
+    import httpx
+
+    from shared.core.net import AddressRefused, check_url
+
     try:
         check_url(httpx.URL(issuer))
     except (AddressRefused, httpx.InvalidURL) as error:

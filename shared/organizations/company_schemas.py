@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.core.ids import ConnectionId, DomainId
+from shared.core.ids import ConnectionId, CustomerId, DomainId
 from shared.core.wire import RequestModel, WireModel, WireTime
 from shared.organizations.schemas import Customers, WireRole
 
@@ -68,7 +68,7 @@ class CompanyLoginOut(WireModel):
     has_secret: bool
     redirect_uri: str | None = Field(description="The redirect address to register at the issuer.")
     role: WireRole
-    customers: Customers
+    customers: list[CustomerId] | None
     required: bool
     domains: list[CompanyDomainOut]
 

@@ -19,6 +19,7 @@ BEFORE = REVISION.down_revision
 BAD = "gro\u202e\r\nAda"
 # Not cleaned, with the reason.
 ELSEWHERE = {
+    "announcements.title": "newer than the cleaning",
     "factors.name": "newer than the cleaning",
     "oauth_states.return_url": "lives for an hour",
     "media_variants.name": "ours",

@@ -1206,7 +1206,7 @@ class TestMetadata:
             "grant_types_supported": ["authorization_code", "refresh_token"],
             "code_challenge_methods_supported": ["S256"],
             "token_endpoint_auth_methods_supported": ["client_secret_post", "none"],
-            "scopes_supported": ["mcp:read", "mcp:write"],
+            "scopes_supported": ["mcp:read", "mcp:propose", "mcp:write"],
         }
         AuthorizationServerMetadata(answer.json).validate()
 
@@ -1226,7 +1226,7 @@ class TestMetadata:
         assert answer.status == 200
         assert answer.json["resource"] == f"{self.ORIGIN}{path}"
         assert answer.json["authorization_servers"] == [f"{self.ORIGIN}{server}"]
-        assert answer.json["scopes_supported"] == ["mcp:read", "mcp:write"]
+        assert answer.json["scopes_supported"] == ["mcp:read", "mcp:propose", "mcp:write"]
         assert answer.json["bearer_methods_supported"] == ["header"]
 
     @pytest.mark.parametrize("path", ["oauth-authorization-server/x", "oauth-protected-resource/x"])

@@ -173,6 +173,7 @@ class TestNotSentAgain:
 
 # Fields of answers to GET whose names look like a secret's, and what they hold.
 NO_SECRETS = {
+    "hasSecret": "whether there is one",
     "apiKeyId": "an id",
     "password": "whether there is one",
     "authorization_endpoint": "our address",

@@ -50,8 +50,8 @@ RECORDED = """
     PUT /settings/approval/{customer_id}: customer.updated
     DELETE /settings/approval/{customer_id}: customer.updated
     POST /auth/return: account.restored, organization.restored
-    POST /user/delete-account: account.deleted, organization.deleted, api_key.revoked, grant.revoked
-    DELETE /user/account: account.deleted, organization.deleted, api_key.revoked, grant.revoked
+    POST /user/delete-account: account.deleted, account.sessions_ended, organization.deleted, api_key.revoked, grant.revoked
+    DELETE /user/account: account.deleted, account.sessions_ended, organization.deleted, api_key.revoked, grant.revoked
     DELETE /settings/organization: organization.deleted, api_key.revoked, grant.revoked
     POST /posts/{post_id}/review: post.approved, post.declined
     POST /posts/group/{group_id}/review: post.approved, post.declined

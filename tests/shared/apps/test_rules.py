@@ -14,19 +14,21 @@ from shared.apps.credentials import (
     read_user_code,
 )
 from shared.apps.redirects import origin_of, why_refused
-from shared.apps.scopes import READ, SCOPES, WRITE, granted_scopes, scope_text
+from shared.apps.scopes import PROPOSE, READ, SCOPES, WRITE, granted_scopes, scope_text
 
 
 class TestGrantedScopes:
     @pytest.mark.parametrize(
         ("asked", "granted"),
         [
-            (None, SCOPES),
-            ("", SCOPES),
-            ("  ", SCOPES),
+            (None, (READ, WRITE)),
+            ("", (READ, WRITE)),
+            ("  ", (READ, WRITE)),
             ("mcp:read", (READ,)),
-            ("mcp:write mcp:read", SCOPES),
-            ("openid mcp:write", SCOPES),
+            ("mcp:write mcp:read", (READ, WRITE)),
+            ("openid mcp:write", (READ, WRITE)),
+            ("mcp:propose", (READ, PROPOSE)),
+            ("mcp:read mcp:propose mcp:write", SCOPES),
             ("openid", ()),
             ("mcp:readx MCP:READ", ()),
         ],
