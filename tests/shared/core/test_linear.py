@@ -112,8 +112,13 @@ def test_each_doubling_of_the_text_at_most_doubles_the_time(reading: str) -> Non
             if size >= LARGEST and cost(read, shape(size)) < ENOUGH:
                 continue  # too fast at the largest size to be measured
             large, small = shape(size), shape(size >> DOUBLINGS)
-            most, least = (min(cost(read, one) for _ in range(3)) for one in (large, small))
-            if most > least * GROWTH**DOUBLINGS and most > ENOUGH / 2:
+            for _ in range(
+                5
+            ):  # a machine that does something else meanwhile is slow once, not five times
+                most, least = (min(cost(read, one) for _ in range(3)) for one in (large, small))
+                if most <= least * GROWTH**DOUBLINGS or most <= ENOUGH / 2:
+                    break
+            else:
                 slow[name] = (size, least, most)
     finally:
         gc.enable()
